@@ -1,0 +1,64 @@
+"""Claims, canonical values and details that several formats share."""
+
+from typing import Any
+
+from reprodiff.rules import UNIFY, Policy
+from reprodiff.textdiff import order_name
+
+from normalizers.patterns import Sure
+
+
+def same_value(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+    """Claim a change whose two sides spell the same value."""
+    values = evidence.values(change)
+    return "origin" if values is not None and values[0] == values[1] else None
+
+
+def suspect(_change: Any, _evidence: Any) -> Sure:  # noqa: ANN401 - as rules.Claim
+    """Claim anything as no more than likely."""
+    return "suspected"
+
+
+def clamp(value: float, policy: Policy) -> float:
+    """Return the canonical time of a time in seconds since the epoch."""
+    return policy.time(value)
+
+
+def zero(_value: int, _policy: Policy) -> int:
+    return 0
+
+
+def owner_name(value: bytes, policy: Policy) -> bytes:
+    """Return the canonical owner name: `root` may stay in a file to ship, the pair of uid 0 in most tools."""
+    return value if value == b"root" and policy.mode != UNIFY else b""
+
+
+def umask_mode(value: int, _policy: Policy) -> int:
+    """Return a mode as if written under umask 022: group and others get what the owner's x bit tells."""
+    return value & ~0o77 | (0o55 if value & 0o100 else 0o44)
+
+
+def orders(order: Any, _evidence: Any) -> tuple[str, str]:  # noqa: ANN401 - as Rule.detail
+    """Name the order of the members on each side."""
+    left, right = order_name(order.left), order_name(order.right)
+    if left != right:
+        return left, right
+    place = next(i for i, (a, b) in enumerate(zip(order.left, order.right, strict=True)) if a != b)
+    name = order.left[place].decode("utf-8", "replace")
+    return f"{left}, {name} as member {place + 1}", f"{right}, as member {order.right.index(order.left[place]) + 1}"
+
+
+def missing(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+    """Claim a member of one side alone whose content no member of the other side alone has."""
+    return None if evidence.twin(change) else "suspected"
+
+
+def renamed(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+    """Claim a member of one side alone whose content is that of one of the other side alone."""
+    return "suspected" if evidence.twin(change) else None
+
+
+def new_name(change: Any, evidence: Any) -> tuple[str, str]:  # noqa: ANN401 - as Rule.detail
+    """Show a renamed member's name on both sides."""
+    names = [change.keys[-1].decode("utf-8", "replace"), evidence.twin(change).decode("utf-8", "replace")]
+    return (names[0], names[1]) if change.kind == "left" else (names[1], names[0])

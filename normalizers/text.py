@@ -1,0 +1,29 @@
+"""Opinions about plain text: what it looks like is only likely, for nothing says that a text's order or white space
+has no meaning."""
+
+from typing import Any
+
+from normalizers.patterns import Sure
+from reprodiff.rules import Rule
+from reprodiff.textdiff import classify
+
+
+def _class(evidence: Any) -> str | None:  # noqa: ANN401 - an Evidence
+    comparison = evidence.comparison
+    return classify(comparison.left.read(0, comparison.left.size), comparison.right.read(0, comparison.right.size))
+
+
+def _is(kind: str) -> Any:  # noqa: ANN401 - a Claim
+    def claim(_change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+        return "suspected" if evidence.once(_class) == kind else None
+
+    return claim
+
+
+LINE = "text/line[*]"
+
+RULES: tuple[Rule, ...] = (
+    Rule(LINE, "line-order-only", "the same lines in another order", claim=_is("order")),
+    Rule(LINE, "line-ending", "the same lines with CR LF for LF", claim=_is("line-ending")),
+    Rule(LINE, "whitespace-format", "the same text with other white space", claim=_is("white-space")),
+)

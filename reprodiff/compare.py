@@ -1,0 +1,549 @@
+"""Compare two streams: what differs, where, and how many bytes of it. No opinions."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from reprodiff import formats
+from reprodiff.align import align
+from reprodiff.budget import Budget
+from reprodiff.codecs import RAW, Codec, name_text
+from reprodiff.derived import holds
+from reprodiff.errors import FormatError, LimitError
+from reprodiff.sources import Slice, Source, same
+from reprodiff.spans import Differing, differing
+from reprodiff.tree import (
+    Content,
+    Field,
+    Group,
+    Leaf,
+    Node,
+    Record,
+    Role,
+    Table,
+    children,
+    fields,
+    open_content,
+    step,
+)
+
+T = TypeVar("T")
+KEPT = 1 << 16
+SMALL = 1 << 18
+PIECE = 1 << 20
+
+
+class Change:
+    """One difference at one place. A side that does not have it has start -1.
+
+    keys: the keys of the path, outermost first; left, right: the bytes, None when long or absent;
+    size: differing bytes; spans: where they are, relative to the stream; inner: the comparison of the
+    decoded payloads, None when those are equal or it is no payload; same: a payload whose decoded streams
+    are equal; nodes: both nodes where a rule may want to look at them.
+    """
+
+    __slots__ = ("inner", "keys", "l0", "l1", "left", "nodes", "r0", "r1", "right", "same", "size", "spans")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the record of a change, made in one place
+        self,
+        keys: tuple[bytes, ...],
+        l0: int,
+        l1: int,
+        r0: int,
+        r1: int,
+        left: bytes | None,
+        right: bytes | None,
+        size: int,
+    ) -> None:
+        self.keys = keys
+        self.l0 = l0
+        self.l1 = l1
+        self.r0 = r0
+        self.r1 = r1
+        self.left = left
+        self.right = right
+        self.size = size
+        self.spans: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
+        self.inner: Comparison | None = None
+        self.same = False
+        self.nodes: tuple[Node | None, Node | None] | None = None
+
+    @property
+    def kind(self) -> str:
+        """'changed', 'left' or 'right'."""
+        return "right" if self.l0 < 0 else "left" if self.r0 < 0 else "changed"
+
+
+class Place(NamedTuple):
+    """What is the same for all changes at one path pattern."""
+
+    role: Role
+    codec: Codec
+
+
+class Tally:
+    """Changes of one DERIVED place, counted and not kept: what follows needs no list."""
+
+    __slots__ = ("bytes", "count", "first")
+
+    def __init__(self, first: Change) -> None:
+        self.first = first
+        self.count = 0
+        self.bytes = 0
+
+
+class Order(NamedTuple):
+    """Members that both sides have, in another order: their keys as each side has them."""
+
+    where: str
+    keys: tuple[bytes, ...]
+    left: list[bytes]
+    right: list[bytes]
+
+
+class Notice(NamedTuple):
+    """Something that kept the comparison from being complete, or that a person should know."""
+
+    kind: str
+    path: str
+    text: str
+
+
+class Comparison:
+    """Two streams that differ.
+
+    changes  by path pattern; follows: DERIVED places that differ and hold on both sides
+    through  PAYLOAD places whose decoded streams differ, by path pattern: explained by what lies inside
+    inner    the comparisons of those streams
+    roots    both trees, None where the streams are compared as bytes
+    """
+
+    def __init__(self, path: str, left: Source, right: Source) -> None:
+        self.path = path
+        self.left = left
+        self.right = right
+        self.format = ""
+        self.roots: tuple[Group, Group] | None = None
+        self.changes: dict[str, list[Change]] = {}
+        self.places: dict[str, Place] = {}
+        self.follows: dict[str, Tally] = {}
+        self.through: dict[str, list[Change]] = {}
+        self.orders: list[Order] = []
+        self.members: list[tuple[Group, Group]] = []
+        self.inner: list[Comparison] = []
+        self.notices: list[Notice] = []
+        self.differing = 0
+        self.level = 0
+
+    def path_of(self, where: str, keys: tuple[bytes, ...]) -> str:
+        """Return the full path of a place in this stream."""
+        return f"{self.path}!/{fill(where, keys)}"
+
+    def all(self) -> "list[Comparison]":
+        """Return this comparison and all inside it, outermost first."""
+        found = [self]
+        for comparison in found:
+            found.extend(comparison.inner)
+        return found
+
+
+def fill(where: str, keys: tuple[bytes, ...]) -> str:
+    """Put keys into a path pattern."""
+    parts = where.split("[*]")
+    out = parts[0]
+    for part, key in zip(parts[1:], keys, strict=False):
+        out += f"[{name_text(key)}]{part}"
+    return out
+
+
+def compare(left: Source, right: Source, path: str, budget: Budget, level: int = 0) -> Comparison | None:
+    """Compare two streams; None when they are equal as bytes.
+
+    Nothing is recognized, parsed or decoded for bytes that are equal.
+    """
+    if same(left, right):
+        return None
+    budget.check_time()
+    found = Comparison(path, left, right)
+    found.level = level
+    entry, other = formats.identify(left), formats.identify(right)
+    if entry is not None and entry == other and level < budget.depth:
+        described = formats.load(entry)
+        if described.hunks is not None and max(left.size, right.size) <= budget.memory:
+            _compare_hunks(found, described)
+            return found
+        if described.hunks is not None:
+            found.notices.append(Notice("limit", path, "too long to be aligned by content: compared as bytes"))
+            _compare_bytes(found)
+            return found
+        try:
+            one, two = both(
+                lambda: formats.parse(entry, left, budget),
+                lambda: formats.parse(entry, right, budget),
+                left.size + right.size,
+            )
+        except FormatError as error:
+            found.notices.append(Notice("damaged", path, f"{entry.name}: {error}"))
+        except LimitError as error:
+            found.notices.append(Notice("limit", path, f"{entry.name}: {error}"))
+        else:
+            found.format = entry.name
+            found.roots = (one, two)
+            _Walk(found, budget).groups(one, two, entry.name, ())
+            return found
+    elif level >= budget.depth:
+        found.notices.append(Notice("limit", path, "streams lie too deep inside each other (--max-depth raises it)"))
+    elif entry is not None and other is not None and _compare_decoded(found, entry, other, budget):
+        return found
+    _compare_bytes(found)
+    return found
+
+
+def both(left: Callable[[], T], right: Callable[[], T], work: int) -> tuple[T, T]:
+    """Do the same for both sides, each on its own thread when there is much to do: decoders release the GIL."""
+    if work < SMALL:
+        return left(), right()
+    import threading  # noqa: PLC0415 - start-up
+
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(left())
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        second = right()
+    finally:
+        thread.join()
+    if failure:
+        raise failure[0]
+    return result[0], second
+
+
+def measure(left: Source, right: Source) -> Differing:
+    """Say where two streams differ as bytes, in bounded memory."""
+    if left.size <= PIECE and right.size <= PIECE:
+        return differing(left.read(0, left.size), right.read(0, right.size))
+    if left.size == right.size:
+        size = 0
+        spans: list[tuple[tuple[int, int], tuple[int, int]]] = []
+        for at in range(0, left.size, PIECE):
+            one, two = left.read(at, at + PIECE), right.read(at, at + PIECE)
+            if one != two:
+                found = differing(one, two)
+                size += found.size
+                spans += [((at + a, at + b), (at + a, at + b)) for (a, b), _ in found.spans]
+        return Differing(size, tuple(spans))
+    return measure_ends(left, right)
+
+
+def measure_ends(left: Source, right: Source) -> Differing:
+    """As `differing` for other lengths: between the common prefix and the common suffix."""
+    most = min(left.size, right.size)
+    start = 0
+    while start < most:
+        one, two = left.read(start, min(start + PIECE, most)), right.read(start, min(start + PIECE, most))
+        if one != two:
+            start += differing(one, two).spans[0][0][0]
+            break
+        start += len(one)
+    tail = 0
+    while tail < most - start:
+        width = min(PIECE, most - start - tail)
+        one = left.read(left.size - tail - width, left.size - tail)
+        two = right.read(right.size - tail - width, right.size - tail)
+        if one != two:
+            tail += width - differing(one, two).spans[-1][0][1]
+            break
+        tail += width
+    ends = ((start, left.size - tail), (start, right.size - tail))
+    return Differing(max(ends[0][1], ends[1][1]) - start, (ends,))
+
+
+def _compare_bytes(found: Comparison) -> None:
+    found.format = "bytes"
+    where = "bytes"
+    where_differs = measure(found.left, found.right)
+    change = Change((), 0, found.left.size, 0, found.right.size, *_kept(found), where_differs.size)
+    change.spans = where_differs.spans
+    found.places[where] = Place(Role.PAYLOAD, RAW)
+    found.changes[where] = [change]
+    found.differing = where_differs.size
+
+
+def _kept(found: Comparison) -> tuple[bytes | None, bytes | None]:
+    left, right = found.left, found.right
+    if left.size > KEPT or right.size > KEPT:
+        return None, None
+    return left.read(0, left.size), right.read(0, right.size)
+
+
+def _compare_hunks(found: Comparison, described: formats.Format) -> None:
+    """Compare two streams that are aligned by content: one change a hunk."""
+    found.format = described.name
+    left, right = found.left.read(0, found.left.size), found.right.read(0, found.right.size)
+    assert described.hunks is not None  # noqa: S101 - narrows the type for the checker
+    where = f"{described.name}/line[*]"
+    found.places[where] = Place(Role.PAYLOAD, RAW)
+    changes = found.changes[where] = []
+    for hunk in described.hunks(left, right):
+        (l0, l1), (r0, r1) = hunk.left, hunk.right
+        one, two = left[l0:l1], right[r0:r1]
+        where_differs = differing(one, two)
+        change = Change((hunk.key.encode(),), l0, l1, r0, r1, one, two, where_differs.size)
+        change.spans = tuple(((l0 + a, l0 + b), (r0 + c, r0 + d)) for (a, b), (c, d) in where_differs.spans)
+        changes.append(change)
+        found.differing += change.size
+
+
+def _compare_decoded(found: Comparison, left: formats.Entry, right: formats.Entry, budget: Budget) -> bool:
+    """Compare what two different compressors hold; False when one of the sides is no compressed stream.
+
+    The whole of both streams is one payload then: nothing in one header has a place in the other.
+    """
+    if not (left.payload and right.payload):
+        return False
+    try:
+        one, two = both(
+            lambda: _only_payload(left, found.left, budget),
+            lambda: _only_payload(right, found.right, budget),
+            found.left.size + found.right.size,
+        )
+    except (FormatError, LimitError) as error:
+        kind = "limit" if isinstance(error, LimitError) else "damaged"
+        found.notices.append(Notice(kind, found.path, str(error)))
+        return False
+    where = "compressed"
+    found.format = where
+    nodes = (
+        Leaf(where, 0, found.left.size, Role.PAYLOAD, content=Content(left.name, lambda _b: one)),
+        Leaf(where, 0, found.right.size, Role.PAYLOAD, content=Content(right.name, lambda _b: two)),
+    )
+    _Walk(found, budget).payloads(*nodes, where, ())
+    return True
+
+
+def _only_payload(entry: formats.Entry, source: Source, budget: Budget) -> Source:
+    """Return the decoded stream of a compressed one. Raises FormatError when it has several parts."""
+    root = formats.parse(entry, source, budget)
+    payloads = [node for node in children(root) if isinstance(node, Leaf) and node.content is not None]
+    if len(payloads) != 1:
+        raise FormatError(f"{entry.name}: several compressed parts")
+    return open_content(source, payloads[0], budget)
+
+
+class _Walk:
+    """Walks two trees of one format side by side and fills a Comparison."""
+
+    def __init__(self, found: Comparison, budget: Budget) -> None:
+        self.found = found
+        self.budget = budget
+        self.left = found.left
+        self.right = found.right
+        self.wheres: dict[tuple[Table, str], list[tuple[Field, str]]] = {}
+
+    def groups(self, left: Group, right: Group, where: str, keys: tuple[bytes, ...]) -> None:
+        aligned = align(children(left), children(right))
+        for one, two in aligned.pairs:
+            self.nodes(one, two, f"{where}/{step(one)}", keys)
+        for node in aligned.left:
+            self.alone(node, None, f"{where}/{step(node)}", keys)
+        for node in aligned.right:
+            self.alone(None, node, f"{where}/{step(node)}", keys)
+        if aligned.moved:
+            self.order(aligned.pairs, where, keys)
+
+    def nodes(self, one: Node, two: Node, where: str, keys: tuple[bytes, ...]) -> None:
+        if isinstance(one, Group) and isinstance(two, Group):
+            if one.key is not None:
+                keys = (*keys, one.key)
+                self.found.members.append((one, two))
+                self.budget.check_time()
+            if not self.equal(one, two):
+                self.groups(one, two, where, keys)
+        elif isinstance(one, Record) and isinstance(two, Record):
+            self.records(one, two, where, keys)
+        elif isinstance(one, Leaf) and isinstance(two, Leaf):
+            if not self.equal(one, two):
+                self.leaves(one, two, where, keys)
+        else:
+            self.alone(one, None, where, keys)
+            self.alone(None, two, where, keys)
+
+    def equal(self, one: Node, two: Node) -> bool:
+        size = one.stop - one.start
+        if size != two.stop - two.start:
+            return False
+        at = 0
+        while at < size:
+            stop = min(at + PIECE, size)
+            if self.left.read(one.start + at, one.start + stop) != self.right.read(two.start + at, two.start + stop):
+                return False
+            at = stop
+        return True
+
+    def records(self, one: Record, two: Record, where: str, keys: tuple[bytes, ...]) -> None:
+        a, b = self.left.read(one.start, one.stop), self.right.read(two.start, two.stop)
+        if a == b and one.table is two.table:
+            return
+        if one.table is not two.table:
+            self.other_tables(one, two, where, keys)
+            return
+        places = self.wheres.get((one.table, where))
+        if places is None:
+            places = self.wheres[one.table, where] = [(f, f"{where}/{f.name}") for f in one.table.fields]
+        for field, place in places:
+            start, stop = field.start, field.stop
+            x, y = a[start:stop], b[start:stop]
+            if x != y:
+                size = stop - start if stop - start == 1 else sum(map(int.__ne__, x, y))
+                change = Change(
+                    keys, one.start + start, one.start + stop, two.start + start, two.start + stop, x, y, size
+                )
+                derive = field.derive
+                if derive and (
+                    holds(self.left, derive, x, a, one.refs, self.budget)
+                    and holds(self.right, derive, y, b, two.refs, self.budget)
+                ):
+                    self.follow(place, change, field.codec)
+                else:
+                    self.change(place, change, Role.VALUE if derive else field.role, field.codec)
+
+    def other_tables(self, one: Record, two: Record, where: str, keys: tuple[bytes, ...]) -> None:
+        aligned = align(list(fields(one)), list(fields(two)))
+        for left, right in aligned.pairs:
+            if not self.equal(left, right):
+                assert isinstance(left, Leaf) and isinstance(right, Leaf)  # noqa: S101, PT018 - fields are leaves
+                whole = self.left.read(one.start, one.stop), self.right.read(two.start, two.stop)
+                self.leaves(left, right, f"{where}/{left.name}", keys, whole)
+        for left in aligned.left:
+            self.alone(left, None, f"{where}/{step(left)}", keys)
+        for right in aligned.right:
+            self.alone(None, right, f"{where}/{step(right)}", keys)
+
+    def leaves(  # noqa: PLR0917 - both sides, the place, and the record around them
+        self, one: Leaf, two: Leaf, where: str, keys: tuple[bytes, ...], whole: tuple[bytes, bytes] | None = None
+    ) -> None:
+        if one.role is Role.PAYLOAD and two.role is Role.PAYLOAD:
+            self.payloads(one, two, where, keys)
+            return
+        a, b = self.left.read(one.start, one.stop), self.right.read(two.start, two.stop)
+        change = self.changed(one, two, keys, a, b)
+        change.nodes = (one, two)
+        if one.derive and two.derive:
+            left, right = whole or (a, b)
+            if holds(self.left, one.derive, a, left, one.refs, self.budget) and holds(
+                self.right, two.derive, b, right, two.refs, self.budget
+            ):
+                self.follow(where, change, one.codec)
+                return
+        self.change(where, change, Role.VALUE if one.derive else one.role, one.codec)
+
+    def changed(self, one: Node, two: Node, keys: tuple[bytes, ...], a: bytes, b: bytes) -> Change:
+        where_differs = differing(a, b)
+        kept = len(a) <= KEPT and len(b) <= KEPT
+        change = Change(
+            keys, one.start, one.stop, two.start, two.stop, a if kept else None, b if kept else None, where_differs.size
+        )
+        change.spans = tuple(
+            ((one.start + p, one.start + q), (two.start + r, two.start + s)) for (p, q), (r, s) in where_differs.spans
+        )
+        return change
+
+    def payloads(self, one: Leaf, two: Leaf, where: str, keys: tuple[bytes, ...]) -> None:
+        """Compare what two payloads hold; equal contents leave the encoding as the change."""
+        path = self.found.path_of(where.removesuffix("/content"), keys)
+        change = Change(keys, one.start, one.stop, two.start, two.stop, None, None, 0)
+        change.nodes = (one, two)
+        size = one.stop - one.start + two.stop - two.start
+        try:
+            left, right = both(
+                lambda: open_content(self.left, one, self.budget), lambda: open_content(self.right, two, self.budget), size
+            )
+        except (FormatError, LimitError) as error:
+            kind = "limit" if isinstance(error, LimitError) else "damaged"
+            self.found.notices.append(Notice(kind, path, str(error)))
+            where_differs = self.measured(one, two)
+            change.size, change.spans = where_differs.size, where_differs.spans
+            self.change(where, change, Role.PAYLOAD, one.codec)
+            return
+        inner = compare(left, right, path, self.budget, self.found.level + 1)
+        if inner is not None and one.content is None and two.content is None:
+            # A stored payload's bytes are counted by the comparison of the stream that they are.
+            change.size = inner.differing if one.stop - one.start == two.stop - two.start else self.measured(one, two).size
+        else:
+            change.size = self.measured(one, two).size
+        if inner is None:
+            change.spans = (((one.start, one.stop), (two.start, two.stop)),)
+            change.same = True
+            self.change(where, change, Role.PAYLOAD, one.codec)
+            return
+        change.inner = inner
+        self.found.inner.append(inner)
+        self.found.through.setdefault(where, []).append(change)
+        self.found.differing += change.size
+
+    def measured(self, one: Leaf, two: Leaf) -> Differing:
+        """Encoded bytes have no counterpart on the other side: between common prefix and suffix all of them count."""
+        left, right = Slice(self.left, one.start, one.stop), Slice(self.right, two.start, two.stop)
+        if one.content is None and two.content is None:
+            found = measure(left, right)
+        else:
+            found = measure_ends(left, right)
+        return Differing(
+            found.size,
+            tuple(((one.start + p, one.start + q), (two.start + r, two.start + s)) for (p, q), (r, s) in found.spans),
+        )
+
+    def alone(self, one: Node | None, two: Node | None, where: str, keys: tuple[bytes, ...]) -> None:
+        node = one or two
+        if node is None or node.stop == node.start:
+            return
+        if isinstance(node, Group) and node.key is not None:
+            keys = (*keys, node.key)
+        size = node.stop - node.start
+        left = self.left.read(one.start, one.stop) if one and size <= KEPT else None
+        right = self.right.read(two.start, two.stop) if two and size <= KEPT else None
+        l0, l1 = (one.start, one.stop) if one else (-1, -1)
+        r0, r1 = (two.start, two.stop) if two else (-1, -1)
+        change = Change(keys, l0, l1, r0, r1, left, right, size)
+        change.nodes = (one, two)
+        self.change(where, change, node.role if isinstance(node, Leaf) else Role.VALUE, RAW)
+
+    def change(self, where: str, change: Change, role: Role, codec: Codec) -> None:
+        changes = self.found.changes.get(where)
+        if changes is None:
+            changes = self.found.changes[where] = []
+            self.found.places[where] = Place(role, codec)
+        changes.append(change)
+        self.found.differing += change.size
+
+    def follow(self, where: str, change: Change, codec: Codec) -> None:
+        tally = self.found.follows.get(where)
+        if tally is None:
+            tally = self.found.follows[where] = Tally(change)
+            self.found.places[where] = Place(Role.DERIVED, codec)
+        tally.count += 1
+        tally.bytes += change.size
+        self.found.differing += change.size
+
+    def order(self, pairs: list[tuple[Node, Node]], where: str, keys: tuple[bytes, ...]) -> None:
+        """Note the order of the children that both sides have; a move itself has no bytes."""
+        right = sorted((two for _one, two in pairs), key=lambda node: node.start)
+        self.found.orders.append(
+            Order(
+                where,
+                keys,
+                [_label(one) for one, _two in pairs],
+                [_label(two) for two in right],
+            )
+        )
+
+
+def _label(node: Node) -> bytes:
+    key = node.key if isinstance(node, Group) else None
+    return node.name.encode() if key is None else key

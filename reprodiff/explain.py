@@ -1,0 +1,437 @@
+"""Give every change its cause, where a rule can justify one, and account for every differing byte."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from reprodiff.codecs import Codec, show_bytes, show_time
+from reprodiff.compare import Change, Comparison, Notice, Order
+from reprodiff.rules import Rule, Rules
+from reprodiff.sources import Source
+from reprodiff.spans import Span
+from reprodiff.tree import Group, Node, Record, children
+
+T = TypeVar("T")
+EXAMPLES = 3
+SHOWN = 200
+UNEXPLAINED = "unexplained"
+
+
+class Example(NamedTuple):
+    """One place of a cause, as a person reads it."""
+
+    path: str
+    left: str
+    right: str
+    spans: tuple[Span | None, Span | None]
+
+
+class Claimed(NamedTuple):
+    """Changes at one place of one stream that one rule claims."""
+
+    rule: Rule
+    comparison: Comparison
+    where: str
+    changes: list[Change]
+
+
+class Finding:
+    """A cause with all its changes folded into one. suspected: none of them is more than likely."""
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        self.count = 0
+        self.bytes = 0
+        self.suspected = True
+        self.examples: list[Example] = []
+        self.claimed: list[Claimed] = []
+        self.orders: list[tuple[Rule, Comparison, Order]] = []
+        self.shift: float | None = None
+        self.shifts_agree = True
+        self.proof = "consistent"
+
+
+class Consequence(NamedTuple):
+    """Places that follow from causes: a path pattern under a stream's path."""
+
+    path: str
+    of: tuple[str, ...]
+    count: int
+    bytes: int
+
+
+class Unexplained(NamedTuple):
+    """A change without a cause."""
+
+    path: str
+    kind: str
+    bytes: int
+    spans: tuple[Span | None, Span | None]
+    left: str
+    right: str
+
+
+class Account(NamedTuple):
+    """The differing bytes of one stream, by what they are."""
+
+    path: str
+    differing: int
+    origin: int
+    consequence: int
+    suspected: int
+    unexplained: int
+
+
+class Explanation(NamedTuple):
+    """Everything that a report is made from; causes in the order of the streams that they were found in."""
+
+    findings: dict[str, Finding]
+    consequences: list[Consequence]
+    unexplained: list[Unexplained]
+    accounts: list[Account]
+    notices: list[Notice]
+    spans: dict[str, list[tuple[Span | None, Span | None]]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be opened and read."""
+        return not any(notice.kind in {"limit", "damaged", "missing-library"} for notice in self.notices)
+
+    @property
+    def verdict(self) -> str:
+        """'explained', 'suspected' or 'unexplained'."""
+        if self.unexplained or not self.complete:
+            return UNEXPLAINED
+        return "suspected" if any(finding.suspected for finding in self.findings.values()) else "explained"
+
+
+class Evidence:
+    """What a rule's claim may look at: the stream pair around a change."""
+
+    def __init__(self, comparison: Comparison, outer: "Evidence | None", top: Comparison) -> None:
+        self.comparison = comparison
+        self.outer = outer
+        self.top = top
+        self.where = ""
+        self._known: dict[Callable[..., Any], Any] = {}
+
+    def once(self, find: Callable[["Evidence"], T]) -> T:
+        """Return find(self), computed once for this stream pair."""
+        if find not in self._known:
+            self._known[find] = find(self)
+        found: T = self._known[find]
+        return found
+
+    def values(self, change: Change) -> tuple[Any, Any] | None:
+        """Return both decoded values of a change, None where a side is absent or unreadable."""
+        codec = self.comparison.places[self.where].codec
+        if change.left is None or change.right is None:
+            return None
+        try:
+            return codec.decode(change.left), codec.decode(change.right)
+        except (ValueError, IndexError):
+            return None
+
+    def members(self, record: str, field: str) -> Iterator[tuple[bytes, Any, Any]]:
+        """Yield (key, left value, right value) of a record's field for all aligned members of the stream."""
+        for one, two in self.comparison.members:
+            left = read_field(self.comparison.left, one, record, field)
+            right = read_field(self.comparison.right, two, record, field)
+            if left is not None and right is not None:
+                yield one.key or b"", left, right
+
+    def twin(self, change: Change) -> bytes | None:
+        """Return the key of a member that the other side alone has and whose content is the same."""
+        return self.once(_twins).get((change.kind, change.keys))
+
+
+def read_field(source: Source, group: Group, record: str, field: str) -> Any:  # noqa: ANN401 - a codec's value
+    """Return the decoded value of a field of a member's record, None where there is none."""
+    for node in children(group):
+        if isinstance(node, Record) and node.name == record:
+            row = node.table.by_name.get(field)
+            if row is None:
+                return None
+            try:
+                return row.codec.decode(source.read(node.start + row.start, node.start + row.stop))
+            except (ValueError, IndexError):
+                return None
+    return None
+
+
+def payload_of(source: Source, node: Node | None) -> bytes | None:
+    """Return the stored payload of a member as bytes, None where it has none."""
+    if isinstance(node, Group):
+        for child in children(node):
+            if child.name in {"content", "data"}:
+                return source.read(child.start, child.stop)
+    return None
+
+
+def _twins(evidence: Evidence) -> dict[tuple[str, tuple[bytes, ...]], bytes]:
+    """Match members of one side alone by content: exactly one on each side."""
+    sides: dict[str, dict[bytes, list[Change]]] = {"left": {}, "right": {}}
+    comparison = evidence.comparison
+    for where, changes in comparison.changes.items():
+        if not where.endswith("[*]"):
+            continue
+        for change in changes:
+            if change.kind in sides and change.nodes is not None:
+                left = change.kind == "left"
+                source = comparison.left if left else comparison.right
+                content = payload_of(source, change.nodes[0 if left else 1])
+                if content:
+                    sides[change.kind].setdefault(content, []).append(change)
+    twins = {}
+    for content, lefts in sides["left"].items():
+        rights = sides["right"].get(content, [])
+        if len(lefts) == len(rights) == 1:
+            twins["left", lefts[0].keys] = rights[0].keys[-1]
+            twins["right", rights[0].keys] = lefts[0].keys[-1]
+    return twins
+
+
+def explain(top: Comparison, rules_for: Callable[[str], Rules]) -> Explanation:
+    """Ask the rules about every change of a comparison and of all inside it."""
+    run = _Run(rules_for, top)
+    run.stream(top, None)
+    return Explanation(run.findings, run.consequences, run.unexplained, run.accounts, run.notices, run.spans)
+
+
+class _Run:
+    def __init__(self, rules_for: Callable[[str], Rules], top: Comparison) -> None:
+        self.rules_for = rules_for
+        self.top = top
+        self.findings: dict[str, Finding] = {}
+        self.consequences: list[Consequence] = []
+        self.unexplained: list[Unexplained] = []
+        self.accounts: list[Account] = []
+        self.notices: list[Notice] = []
+        self.spans: dict[str, list[tuple[Span | None, Span | None]]] = {}
+
+    def stream(self, comparison: Comparison, outer: Evidence | None) -> set[str]:
+        """Explain one stream and those inside it; returns the causes, with `unexplained` among them if any is."""
+        rules = self.rules_for(comparison.format)
+        evidence = Evidence(comparison, outer, self.top)
+        slot = len(self.accounts)
+        self.accounts.append(Account(comparison.path, 0, 0, 0, 0, 0))
+        self.notices += comparison.notices
+        sums = {"origin": 0, "suspected": 0, UNEXPLAINED: 0, "consequence": 0}
+        causes: set[str] = set()
+        for where, changes in comparison.changes.items():
+            evidence.where = where
+            self.place(comparison, where, changes, rules.at(where), evidence, sums, causes)
+        for order in comparison.orders:
+            evidence.where = order.where
+            self.order(comparison, order, rules.at(order.where), evidence, causes)
+        for where, changes in comparison.through.items():
+            evidence.where = where
+            self.through(comparison, where, changes, rules.at(where), evidence, sums, causes)
+        for where, tally in comparison.follows.items():
+            sums["consequence"] += tally.bytes
+            path = f"{comparison.path}!/{where}"
+            self.consequences.append(Consequence(path, tuple(sorted(causes)), tally.count, tally.bytes))
+        self.accounts[slot] = Account(
+            comparison.path,
+            comparison.differing,
+            sums["origin"],
+            sums["consequence"],
+            sums["suspected"],
+            sums[UNEXPLAINED],
+        )
+        return causes
+
+    def place(  # noqa: PLR0917 - the stream's running state
+        self,
+        comparison: Comparison,
+        where: str,
+        changes: list[Change],
+        rules: tuple[Rule, ...],
+        evidence: Evidence,
+        sums: dict[str, int],
+        causes: set[str],
+    ) -> None:
+        """Fold the changes of one place."""
+        claimed: dict[tuple[int, str], tuple[Rule, str, list[Change]]] = {}
+        for change in changes:
+            rule, sure = self.judge(change, rules, evidence)
+            if rule is None:
+                self.leave(comparison, where, change)
+                sums[UNEXPLAINED] += change.size
+                causes.add(UNEXPLAINED)
+                continue
+            bucket = claimed.get((id(rule), sure))
+            if bucket is None:
+                bucket = claimed[id(rule), sure] = (rule, sure, [])
+            bucket[2].append(change)
+            sums[sure] += change.size
+        for rule, sure, found in claimed.values():
+            causes.add(rule.cause)
+            self.fold(comparison, where, rule, sure, found, evidence)
+
+    def judge(self, change: Change, rules: tuple[Rule, ...], evidence: Evidence) -> tuple[Rule | None, str]:
+        kind = change.kind
+        wanted = "encoding" if change.same else "changed" if kind == "changed" else "one-sided"
+        for rule in rules:
+            if rule.kind == wanted:
+                sure = "origin" if rule.claim is None else rule.claim(change, evidence)
+                if sure:
+                    return rule, sure
+        return None, ""
+
+    def fold(  # noqa: PLR0917 - a fold's inputs
+        self, comparison: Comparison, where: str, rule: Rule, sure: str, changes: list[Change], evidence: Evidence
+    ) -> None:
+        finding = self.finding(rule.cause, sure)
+        finding.count += len(changes)
+        finding.bytes += sum(change.size for change in changes)
+        finding.claimed.append(Claimed(rule, comparison, where, changes))
+        codec = comparison.places[where].codec
+        for change in changes[: EXAMPLES if len(finding.examples) < EXAMPLES or sure == "suspected" else 0]:
+            left, right = rule.detail(change, evidence) if rule.detail else sides(change, codec)
+            finding.examples.append(
+                Example(comparison.path_of(where, change.keys), left, right, spans_of(change))
+            )
+        if sure == "suspected":
+            for change in changes[EXAMPLES:]:
+                finding.examples.append(
+                    Example(comparison.path_of(where, change.keys), *sides(change, codec), spans_of(change))
+                )
+        if codec.show is show_time:
+            _shift(finding, codec, changes)
+
+    def order(
+        self, comparison: Comparison, order: Order, rules: tuple[Rule, ...], evidence: Evidence, causes: set[str]
+    ) -> None:
+        for rule in rules:
+            if rule.kind == "moved":
+                sure = "origin" if rule.claim is None else rule.claim(order, evidence)
+                if sure:
+                    finding = self.finding(rule.cause, sure)
+                    finding.count += 1
+                    finding.orders.append((rule, comparison, order))
+                    left, right = rule.detail(order, evidence) if rule.detail else ("", "")
+                    path = comparison.path_of(order.where, order.keys)
+                    finding.examples.append(Example(path, left, right, (None, None)))
+                    causes.add(rule.cause)
+                    return
+        causes.add(UNEXPLAINED)
+        path = comparison.path_of(order.where, order.keys)
+        names = [" ".join(show_bytes(key) for key in side[:SHOWN])[:SHOWN] for side in (order.left, order.right)]
+        self.unexplained.append(Unexplained(path, "moved", 0, (None, None), names[0], names[1]))
+
+    def through(  # noqa: PLR0917 - the stream's running state
+        self,
+        comparison: Comparison,
+        where: str,
+        changes: list[Change],
+        rules: tuple[Rule, ...],
+        evidence: Evidence,
+        sums: dict[str, int],
+        causes: set[str],
+    ) -> None:
+        """Payloads whose decoded streams differ follow from what lies inside them."""
+        of: set[str] = set()
+        total = 0
+        for change in changes:
+            assert change.inner is not None  # noqa: S101 - that is what brought it here
+            of |= self.stream(change.inner, evidence)
+            evidence.where = where
+            total += change.size
+            for rule in rules:
+                sure = rule.claim(change, evidence) if rule.kind == "encoding" and rule.claim else None
+                if sure:
+                    # Another encoder as well: its bytes cannot be told from those that follow from the content.
+                    self.fold_encoder(comparison, where, rule, sure, change, evidence)
+                    of.add(rule.cause)
+                    break
+        sums["consequence"] += total
+        causes |= of
+        path = f"{comparison.path}!/{where}"
+        self.consequences.append(Consequence(path, tuple(sorted(of)), len(changes), total))
+
+    def fold_encoder(  # noqa: PLR0917 - a fold's inputs
+        self, comparison: Comparison, where: str, rule: Rule, sure: str, change: Change, evidence: Evidence
+    ) -> None:
+        finding = self.finding(rule.cause, sure)
+        finding.count += 1
+        if len(finding.examples) < EXAMPLES and rule.detail:
+            left, right = rule.detail(change, evidence)
+            finding.examples.append(Example(comparison.path_of(where, change.keys), left, right, spans_of(change)))
+
+    def finding(self, cause: str, sure: str) -> Finding:
+        # What is sure and what is only likely under one name are two findings: neither lends the other its weight.
+        key = cause if sure == "origin" else f"{cause}?"
+        found = self.findings.get(key)
+        if found is None:
+            found = self.findings[key] = Finding(cause)
+            found.suspected = sure != "origin"
+        return found
+
+    def leave(self, comparison: Comparison, where: str, change: Change) -> None:
+        codec = comparison.places[where].codec
+        left, right = sides(change, codec)
+        path = comparison.path_of(where, change.keys)
+        pairs = change.spans or ((spans_of(change)),)
+        self.spans.setdefault(comparison.path, []).extend(pairs)
+        if len(pairs) <= 1:
+            spans = pairs[0]
+        else:
+            spans = (_hull(pair[0] for pair in pairs), _hull(pair[1] for pair in pairs))
+        if change.left is not None and change.right is not None and len(pairs) and change.size and where == "bytes":
+            left, right = _preview(change, spans)
+        self.unexplained.append(Unexplained(path, change.kind, change.size, spans, left, right))
+
+
+def _hull(spans: Iterator[Span | None]) -> Span:
+    found = [span for span in spans if span is not None]
+    return found[0][0], found[-1][1]
+
+
+def _preview(change: Change, spans: tuple[Span | None, Span | None]) -> tuple[str, str]:
+    texts = []
+    for data, span, base in ((change.left, spans[0], change.l0), (change.right, spans[1], change.r0)):
+        assert data is not None and span is not None  # noqa: S101, PT018 - the caller looked
+        texts.append(show_bytes(data[span[0] - base : min(span[1], span[0] + 32) - base], 32))
+    return texts[0], texts[1]
+
+
+def spans_of(change: Change) -> tuple[Span | None, Span | None]:
+    """Return the spans of both sides, None where a side is absent."""
+    return (
+        (change.l0, change.l1) if change.l0 >= 0 else None,
+        (change.r0, change.r1) if change.r0 >= 0 else None,
+    )
+
+
+def sides(change: Change, codec: Codec) -> tuple[str, str]:
+    """Return both values as a person reads them; '' for an absent side."""
+    return _side(change.left, change.l0, codec), _side(change.right, change.r0, codec)
+
+
+def _side(raw: bytes | None, start: int, codec: Codec) -> str:
+    if start < 0:
+        return ""
+    if raw is None:
+        return "…"
+    try:
+        return codec.show(codec.decode(raw))[:SHOWN]
+    except (ValueError, IndexError):
+        return show_bytes(raw)
+
+
+def _shift(finding: Finding, codec: Codec, changes: list[Change]) -> None:
+    """Note by how much times moved, as long as all moved alike."""
+    for change in changes:
+        if not finding.shifts_agree:
+            return
+        if change.left is None or change.right is None:
+            finding.shifts_agree = False
+            return
+        try:
+            shift = codec.decode(change.right) - codec.decode(change.left)
+        except (ValueError, IndexError):
+            shift = None
+        if finding.shift is None:
+            finding.shift = shift
+        elif shift != finding.shift:
+            finding.shifts_agree = False

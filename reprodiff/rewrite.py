@@ -1,0 +1,464 @@
+"""Rewrite a stream by rules: named leaves change, what is derived from them follows, all else is copied.
+
+Two passes over a tree of `_Out`: the first decides contents and sizes and so the layout, the second computes
+DERIVED leaves from it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias
+
+from reprodiff import encoders, formats
+from reprodiff.budget import Budget
+from reprodiff.codecs import Codec
+from reprodiff.derived import holds
+from reprodiff.errors import FormatError, LimitError, NormalizeError
+from reprodiff.rules import UNIFY, Drop, DropEmpty, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
+from reprodiff.sources import Source, chunks, spool
+from reprodiff.tree import Group, Leaf, Node, Record, Role, children, open_content, step
+
+# Copied bytes (source, start, stop), or new ones.
+Piece: TypeAlias = tuple[Source, int, int] | bytes
+
+SMALLEST = 22
+
+
+class Rulebook(NamedTuple):
+    """What a rewrite is allowed to do.
+
+    rules  format name to its rules, already reduced to those that are wanted
+    guard  (format name, source, tree) to the reason why a stream must stay as it is, None where it may change
+    """
+
+    rules: Callable[[str], Rules]
+    guard: Callable[[str, Source, Group], str | None]
+
+
+class Rewritten(NamedTuple):
+    """pieces: the new stream, None when nothing changes; notices: (path in the stream, text) of what was left
+    alone; causes: ids of the rules that changed something; encoders: names of those that ran."""
+
+    pieces: list[Piece] | None
+    notices: tuple[tuple[str, str], ...]
+    causes: frozenset[str]
+    encoders: frozenset[str]
+
+
+def size_of(pieces: list[Piece]) -> int:
+    """Return the size of a stream of pieces in bytes."""
+    return sum(len(piece) if isinstance(piece, bytes) else piece[2] - piece[1] for piece in pieces)
+
+
+def emit(pieces: list[Piece]) -> Iterator[bytes]:
+    """Yield the bytes of a stream of pieces."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            if piece:
+                yield piece
+        else:
+            yield from chunks(*piece)
+
+
+def rewrite(source: Source, book: Rulebook, policy: Policy, budget: Budget, level: int = 0) -> Rewritten:
+    """Rewrite a stream and the streams inside it. Raises NormalizeError when an encoder cannot be trusted.
+
+    Bytes that are not understood stay as they are, with a notice where a format broke off.
+    """
+    entry = formats.identify(source) if source.size >= SMALLEST and level < budget.depth else None
+    if entry is None:
+        return Rewritten(None, (), frozenset(), frozenset())
+    try:
+        root = formats.parse(entry, source, budget)
+    except (FormatError, LimitError) as error:
+        return Rewritten(None, ((entry.name, f"left as it is: {error}"),), frozenset(), frozenset())
+    reason = book.guard(entry.name, source, root)
+    if reason:
+        return Rewritten(None, ((entry.name, f"left as it is: {reason}"),), frozenset(), frozenset())
+    return _Rewriter(source, book, policy, budget, level).run(root, entry.name)
+
+
+class _Out:
+    """A node of the rewritten stream. parts: the children of a group; decoded: the new content of a payload;
+    forced: a DERIVED leaf that is computed even where it did not follow."""
+
+    __slots__ = ("changed", "decoded", "forced", "node", "offset", "parts", "pieces", "size")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.pieces: list[Piece] = []
+        self.parts: list[_Out] | None = None
+        self.decoded: list[Piece] | None = None
+        self.size = 0
+        self.offset = 0
+        self.changed = False
+        self.forced = False
+
+
+class _Rewriter:
+    def __init__(self, source: Source, book: Rulebook, policy: Policy, budget: Budget, level: int) -> None:
+        self.source = source
+        self.book = book
+        self.policy = policy
+        self.budget = budget
+        self.level = level
+        self.rules = Rules(())
+        self.outs: dict[int, _Out] = {}
+        self.notices: list[tuple[str, str]] = []
+        self.causes: set[str] = set()
+        self.encoders: set[str] = set()
+        self.known: dict[tuple[int, bytes], bytes] = {}
+        self.forced = False
+        self.derived = False
+
+    def run(self, root: Group, name: str) -> Rewritten:
+        self.rules = self.book.rules(name)
+        out = self.group(root, name)
+        pieces: list[Piece] | None = None
+        if out.changed or self.forced:
+            self.place(out, 0)
+            self.resolve(out)
+        if out.changed or self.derived:
+            pieces = []
+            self.collect(out, pieces)
+        return Rewritten(pieces, tuple(self.notices), frozenset(self.causes), frozenset(self.encoders))
+
+    # First pass: what each node becomes.
+
+    def node(self, node: Node, where: str) -> _Out:
+        if isinstance(node, Group):
+            return self.group(node, where)
+        out = self.record(node, where) if isinstance(node, Record) else self.leaf(node, where)
+        self.outs[id(node)] = out
+        return out
+
+    def group(self, group: Group, where: str) -> _Out:
+        out = _Out(group)
+        self.outs[id(group)] = out
+        nodes = children(group)
+        respell: Rule | None = None
+        for rule in self.rules.at(where):
+            if isinstance(rule.action, Sort):
+                nodes = self.sorted(nodes, rule, out)
+            elif isinstance(rule.action, Respell):
+                respell = rule
+        parts = out.parts = []
+        for child in nodes:
+            place = f"{where}/{step(child)}"
+            rules = self.rules.at(place)
+            if rules and child.stop > child.start and self.drops(child, rules):
+                out.changed = True
+                continue
+            part = self.node(child, place)
+            if rules and self.emptied(part, rules):
+                out.changed = True
+                continue
+            parts.append(part)
+            if part.changed:
+                out.changed = True
+        if respell is not None:
+            self.respell(out, respell)
+        return out
+
+    def drops(self, node: Node, rules: tuple[Rule, ...]) -> bool:
+        for rule in rules:
+            if isinstance(rule.action, Drop):
+                when = rule.action.when
+                if when is None or when(self.source.read(node.start, node.stop), self.policy):
+                    self.causes.add(rule.cause)
+                    return True
+        return False
+
+    def emptied(self, out: _Out, rules: tuple[Rule, ...]) -> bool:
+        for rule in rules:
+            if isinstance(rule.action, DropEmpty) and out.changed:
+                child = rule.action.child
+                if any(part.node.name == child and part.parts == [] for part in out.parts or ()):
+                    return True
+        return False
+
+    def sorted(self, nodes: list[Node], rule: Rule, out: _Out) -> list[Node]:
+        assert isinstance(rule.action, Sort)  # noqa: S101 - narrows the type for the checker
+        keyed = [node for node in nodes if isinstance(node, Group) and node.key is not None]
+        arranged = rule.action.arrange(keyed)
+        if arranged == keyed:
+            return nodes
+        self.causes.add(rule.cause)
+        out.changed = True
+        rest = iter(arranged)
+        return [next(rest) if isinstance(node, Group) and node.key is not None else node for node in nodes]
+
+    def respell(self, out: _Out, rule: Rule) -> None:
+        """Spell everything before the payload of a group anew."""
+        assert isinstance(rule.action, Respell)  # noqa: S101 - narrows the type for the checker
+        assert out.parts is not None  # noqa: S101 - a group's parts are set
+        count = 0
+        for part in out.parts:
+            if isinstance(part.node, Leaf) and part.node.role is Role.PAYLOAD:
+                break
+            count += 1
+        for part in out.parts[:count]:
+            self.place(part, 0)
+            self.resolve(part)
+        before: list[Piece] = []
+        for part in out.parts[:count]:
+            self.collect(part, before)
+        old = b"".join(emit(before))
+        new = rule.action.head(old)
+        if new != old:
+            head = _Out(Leaf("head", out.node.start, out.node.start))
+            head.pieces, head.size, head.changed = [new], len(new), True
+            out.parts[:count] = [head]
+            out.changed = True
+            self.causes.add(rule.cause)
+
+    def record(self, record: Record, where: str) -> _Out:
+        out = _Out(record)
+        raw = self.source.read(record.start, record.stop)
+        out.size = len(raw)
+        patched: bytearray | None = None
+        for field in record.table.fields:
+            if field.role is Role.FIXED or field.derive:
+                continue
+            rules = self.rules.at(f"{where}/{field.name}")
+            if rules:
+                old = raw[field.start : field.stop]
+                new = self.value(old, rules, field.codec, field.size)
+                if new != old:
+                    if patched is None:
+                        patched = bytearray(raw)
+                    patched[field.start : field.stop] = new
+        out.changed = patched is not None
+        out.pieces = [raw if patched is None else bytes(patched)]
+        return out
+
+    def value(self, old: bytes, rules: tuple[Rule, ...], codec: Codec, size: int) -> bytes:
+        """Return the canonical spelling of a value; one that no rule can read stays."""
+        for rule in rules:
+            if isinstance(rule.action, Set):
+                key = (id(rule), old)
+                new = self.known.get(key)
+                if new is None:
+                    new = self.known[key] = canonical(old, rule, codec, self.policy, size)
+                if new != old:
+                    self.causes.add(rule.cause)
+                    return new
+        return old
+
+    def leaf(self, leaf: Leaf, where: str) -> _Out:
+        out = _Out(leaf)
+        out.size = leaf.stop - leaf.start
+        out.pieces = [(self.source, leaf.start, leaf.stop)]
+        if leaf.role is Role.PAYLOAD:
+            self.payload(leaf, where, out)
+        elif leaf.derive is not None:
+            out.forced = any(isinstance(rule.action, Rederive) for rule in self.rules.at(where))
+            self.forced = self.forced or out.forced
+        elif leaf.role is not Role.FIXED:
+            rules = self.rules.at(where)
+            if rules:
+                old = self.source.read(leaf.start, leaf.stop)
+                new = self.value(old, rules, leaf.codec, -1)
+                if new != old:
+                    out.pieces, out.size, out.changed = [new], len(new), True
+        return out
+
+    def payload(self, leaf: Leaf, where: str, out: _Out) -> None:
+        reencode = next((rule for rule in self.rules.at(where) if isinstance(rule.action, Reencode)), None)
+        forced = reencode is not None and self.policy.mode == UNIFY
+        if not forced and not self.may_change(leaf):
+            return
+        try:
+            source = open_content(self.source, leaf, self.budget)
+        except (FormatError, LimitError) as error:
+            self.notices.append((where, f"left as it is: {error}"))
+            return
+        found = rewrite(source, self.book, self.policy, self.budget, self.level + 1)
+        self.notices += [(f"{where}!/{path}", text) for path, text in found.notices]
+        if found.pieces is None and not (forced and leaf.content):
+            return
+        self.causes |= found.causes
+        decoded: list[Piece] = [(source, 0, source.size)] if found.pieces is None else found.pieces
+        if leaf.content is None:
+            out.pieces, out.size, out.changed = decoded, size_of(decoded), True
+            out.decoded = decoded
+            return
+        if leaf.content.encode is None:
+            self.notices.append((where, f"left as it is: there is no encoder for {leaf.content.name}"))
+            self.causes -= found.causes
+            return
+        self.encoders |= {leaf.content.encode, *found.encoders}
+        encoded = encode(leaf.content.encode, emit(decoded), self.budget)
+        if found.pieces is None and reencode and not _same_pieces(encoded, self.source, leaf):
+            self.causes.add(reencode.cause)
+        elif found.pieces is None:
+            return
+        out.pieces, out.size, out.changed = [(encoded, 0, encoded.size)], encoded.size, True
+        out.decoded = decoded
+
+    def may_change(self, leaf: Leaf) -> bool:
+        """Tell without decoding whether a payload could hold something to rewrite."""
+        if leaf.content is not None:
+            return True
+        return leaf.stop - leaf.start >= SMALLEST
+
+    # Second pass: layout, then what follows from it.
+
+    def place(self, out: _Out, offset: int) -> int:
+        """Give every node its offset; DERIVED leaves get their size. Returns the offset after the node."""
+        out.offset = offset
+        if out.parts is not None:
+            at = offset
+            for part in out.parts:
+                at = self.place(part, at)
+            out.size = at - offset
+            return at
+        node = out.node
+        if isinstance(node, Leaf) and node.derive:
+            self.derive_leaf(out, node)
+        return offset + out.size
+
+    def resolve(self, out: _Out) -> None:
+        """Compute DERIVED leaves, in stream order."""
+        if out.parts is not None:
+            for part in out.parts:
+                self.resolve(part)
+            return
+        node = out.node
+        if isinstance(node, Record):
+            if node.table.derived:
+                self.derive_fields(out, node)
+        elif node.name != "head" and isinstance(node, Leaf) and node.derive:
+            size = out.size
+            self.derive_leaf(out, node)
+            if out.size != size:
+                raise NormalizeError(f"{node.name} has no stable size")
+
+    def derive_leaf(self, out: _Out, leaf: Leaf) -> None:
+        assert leaf.derive is not None  # noqa: S101 - the caller looked
+        raw = self.source.read(leaf.start, leaf.stop)
+        try:
+            new = leaf.derive(raw, _Layout(self, leaf.refs or {}))
+        except KeyError:
+            return
+        if new == raw:
+            return
+        if not out.forced and not holds(self.source, leaf.derive, raw, raw, leaf.refs, self.budget):
+            self.demoted(leaf.name)
+            return
+        out.pieces, out.size, out.changed = [new], len(new), True
+        self.derived = True
+
+    def derive_fields(self, out: _Out, record: Record) -> None:
+        data = out.pieces[0]
+        assert isinstance(data, bytes)  # noqa: S101 - a record is one piece of bytes
+        refs = _Layout(self, record.refs or {})
+        for field in record.table.derived:
+            assert field.derive is not None  # noqa: S101 - that is what `derived` means
+            old = data[field.start : field.stop]
+            new = field.derive(data, refs)
+            if new != old:
+                raw = self.source.read(record.start, record.stop)
+                if not holds(self.source, field.derive, raw[field.start : field.stop], raw, record.refs, self.budget):
+                    self.demoted(f"{record.name}/{field.name}")
+                    continue
+                data = data[: field.start] + new + data[field.stop :]
+                out.changed = True
+        out.pieces = [data]
+
+    def demoted(self, name: str) -> None:
+        self.notices.append((name, "does not follow from what it should: left as it is"))
+
+    def collect(self, out: _Out, pieces: list[Piece]) -> None:
+        """Append the pieces of a node; copies of neighbouring bytes are joined."""
+        if out.parts is not None:
+            for part in out.parts:
+                self.collect(part, pieces)
+            return
+        for piece in out.pieces:
+            last = pieces[-1] if pieces else b""
+            if isinstance(piece, tuple) and isinstance(last, tuple) and last[0] is piece[0] and last[2] == piece[1]:
+                pieces[-1] = (last[0], last[1], piece[2])
+            else:
+                pieces.append(piece)
+
+
+def canonical(old: bytes, rule: Rule, codec: Codec, policy: Policy, size: int) -> bytes:
+    """Return what a rule's `Set` makes of a field's bytes; bytes that the codec cannot read or spell stay."""
+    assert isinstance(rule.action, Set)  # noqa: S101 - the caller looked
+    try:
+        value = codec.decode(old)
+        new = rule.action.value(value, policy)
+        if new == value and policy.mode != UNIFY and not rule.action.respell:
+            return old
+        return codec.encode(new, size)
+    except (ValueError, OverflowError, IndexError):
+        return old
+
+
+def encode(name: str, data: Iterator[bytes], budget: Budget) -> Source:
+    """Encode a stream with the canonical encoder of that name. Raises NormalizeError when this host's library
+    gives other bytes than the documented ones."""
+    encoders.check(name)
+    encoder: Mapping[str, Callable[[Iterator[bytes]], Iterator[bytes]]] = {
+        "deflate": encoders.deflate,
+        "xz": encoders.xz,
+        "bzip2": encoders.bzip2,
+        "zstd": encoders.zstd,
+    }
+    return spool(encoder[name](data), budget)
+
+
+def _same_pieces(encoded: Source, source: Source, leaf: Leaf) -> bool:
+    if encoded.size != leaf.stop - leaf.start:
+        return False
+    return encoded.read(0, encoded.size) == source.read(leaf.start, leaf.stop)
+
+
+class _Layout:
+    """`Refs` over the rewritten stream."""
+
+    __slots__ = ("_refs", "_rewriter")
+
+    def __init__(self, rewriter: _Rewriter, refs: Mapping[str, Node]) -> None:
+        self._rewriter = rewriter
+        self._refs = refs
+
+    def _out(self, name: str) -> _Out:
+        return self._rewriter.outs[id(self._refs[name])]
+
+    def size(self, name: str, /) -> int:
+        node = self._refs[name]
+        out = self._rewriter.outs.get(id(node))
+        return out.size if out is not None else node.stop - node.start
+
+    def offset(self, name: str, /) -> int:
+        return self._out(name).offset
+
+    def raw(self, name: str, /) -> bytes:
+        if not self.has(name):
+            return b""
+        pieces: list[Piece] = []
+        self._rewriter.collect(self._out(name), pieces)
+        return b"".join(emit(pieces))
+
+    def decoded(self, name: str, /) -> Iterator[bytes]:
+        out = self._out(name)
+        if out.decoded is not None:
+            return emit(out.decoded)
+        leaf = out.node
+        assert isinstance(leaf, Leaf)  # noqa: S101 - a format binds decoded content to leaves only
+        return chunks(open_content(self._rewriter.source, leaf, self._rewriter.budget))
+
+    def decoded_size(self, name: str, /) -> int:
+        out = self._out(name)
+        if out.decoded is not None:
+            return size_of(out.decoded)
+        leaf = out.node
+        assert isinstance(leaf, Leaf)  # noqa: S101 - a format binds decoded content to leaves only
+        return open_content(self._rewriter.source, leaf, self._rewriter.budget).size
+
+    def changed(self, name: str, /) -> bool:
+        out = self._rewriter.outs.get(id(self._refs[name])) if name in self._refs else None
+        return out is not None and out.changed
+
+    def has(self, name: str, /) -> bool:
+        return name in self._refs and id(self._refs[name]) in self._rewriter.outs

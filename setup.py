@@ -1,0 +1,5 @@
+"""Installs reprodiff; everything there is to say is in setup.cfg."""
+
+from setuptools import setup
+
+setup()
