@@ -2,19 +2,18 @@
 
 from typing import Any
 
+from normalizers.patterns import Sure
 from reprodiff.rules import UNIFY, Policy
 from reprodiff.textdiff import order_name
 
-from normalizers.patterns import Sure
 
-
-def same_value(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+def same_value(change: Any, evidence: Any) -> Sure | None:
     """Claim a change whose two sides spell the same value."""
     values = evidence.values(change)
     return "origin" if values is not None and values[0] == values[1] else None
 
 
-def suspect(_change: Any, _evidence: Any) -> Sure:  # noqa: ANN401 - as rules.Claim
+def suspect(_change: Any, _evidence: Any) -> Sure:
     """Claim anything as no more than likely."""
     return "suspected"
 
@@ -25,6 +24,7 @@ def clamp(value: float, policy: Policy) -> float:
 
 
 def zero(_value: int, _policy: Policy) -> int:
+    """Return 0, the canonical id and device number."""
     return 0
 
 
@@ -38,7 +38,7 @@ def umask_mode(value: int, _policy: Policy) -> int:
     return value & ~0o77 | (0o55 if value & 0o100 else 0o44)
 
 
-def orders(order: Any, _evidence: Any) -> tuple[str, str]:  # noqa: ANN401 - as Rule.detail
+def orders(order: Any, _evidence: Any) -> tuple[str, str]:
     """Name the order of the members on each side."""
     left, right = order_name(order.left), order_name(order.right)
     if left != right:
@@ -48,17 +48,17 @@ def orders(order: Any, _evidence: Any) -> tuple[str, str]:  # noqa: ANN401 - as 
     return f"{left}, {name} as member {place + 1}", f"{right}, as member {order.right.index(order.left[place]) + 1}"
 
 
-def missing(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+def missing(change: Any, evidence: Any) -> Sure | None:
     """Claim a member of one side alone whose content no member of the other side alone has."""
     return None if evidence.twin(change) else "suspected"
 
 
-def renamed(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+def renamed(change: Any, evidence: Any) -> Sure | None:
     """Claim a member of one side alone whose content is that of one of the other side alone."""
     return "suspected" if evidence.twin(change) else None
 
 
-def new_name(change: Any, evidence: Any) -> tuple[str, str]:  # noqa: ANN401 - as Rule.detail
+def new_name(change: Any, evidence: Any) -> tuple[str, str]:
     """Show a renamed member's name on both sides."""
     names = [change.keys[-1].decode("utf-8", "replace"), evidence.twin(change).decode("utf-8", "replace")]
     return (names[0], names[1]) if change.kind == "left" else (names[1], names[0])

@@ -1,7 +1,10 @@
 """Opinions about gzip files."""
 
+from typing import Any
+
 from normalizers.common import clamp, zero
 from normalizers.compressors import another_encoder, encoders_named
+from normalizers.patterns import Sure
 from reprodiff.rules import Drop, Reencode, Rule, Set
 
 UNKNOWN_SYSTEM = 255
@@ -42,9 +45,9 @@ def _rules(at: str) -> tuple[Rule, ...]:
     )
 
 
-def _zeros(change: object, _evidence: object) -> str | None:
-    data = getattr(change, "left") or b"", getattr(change, "right") or b""
-    return None if data[0].strip(b"\0") or data[1].strip(b"\0") else "origin"
+def _zeros(change: Any, _evidence: Any) -> Sure | None:
+    kept = [data for data in (change.left, change.right) if data is not None]
+    return "origin" if kept and not any(data.strip(b"\0") for data in kept) else None
 
 
 RULES: tuple[Rule, ...] = (

@@ -46,7 +46,7 @@ def is_umask(modes: Iterable[tuple[int, int]]) -> bool:
 def first(*claims: Callable[[Any, Any], Sure | None]) -> Callable[[Any, Any], Sure | None]:
     """Return a claim that makes the first of several that is made."""
 
-    def claim(change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+    def claim(change: Any, evidence: Any) -> Sure | None:
         for one in claims:
             sure = one(change, evidence)
             if sure:

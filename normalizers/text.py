@@ -8,13 +8,13 @@ from reprodiff.rules import Rule
 from reprodiff.textdiff import classify
 
 
-def _class(evidence: Any) -> str | None:  # noqa: ANN401 - an Evidence
+def _class(evidence: Any) -> str | None:
     comparison = evidence.comparison
     return classify(comparison.left.read(0, comparison.left.size), comparison.right.read(0, comparison.right.size))
 
 
-def _is(kind: str) -> Any:  # noqa: ANN401 - a Claim
-    def claim(_change: Any, evidence: Any) -> Sure | None:  # noqa: ANN401 - as rules.Claim
+def _is(kind: str) -> Any:
+    def claim(_change: Any, evidence: Any) -> Sure | None:
         return "suspected" if evidence.once(_class) == kind else None
 
     return claim

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import normalizers
 from reprodiff.budget import Budget
+from reprodiff.codecs import printable
 from reprodiff.compare import compare
 from reprodiff.errors import ReprodiffError
 from reprodiff.explain import Explanation, explain
@@ -50,7 +51,7 @@ def _require(*paths: str) -> None:
 
 def diff_sources(one: Source, two: Source, left: str, right: str, budget: Budget, *, digests: bool) -> Outcome:
     """Compare two open streams under the names left and right."""
-    found = compare(one, two, model.printable(os.path.basename(left) or left), budget)
+    found = compare(one, two, printable(os.path.basename(left) or left), budget)
     inputs = model.Input(left, one.size, _sha256(one, digests)), model.Input(right, two.size, _sha256(two, digests))
     if found is None:
         return Outcome(model.build(*inputs, None, "none", {}), None)

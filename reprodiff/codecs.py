@@ -62,6 +62,7 @@ def show_time(seconds: float) -> str:
 
 
 def show_mode(value: int) -> str:
+    """Show permission bits in octal."""
     return f"{value:04o}"
 
 
@@ -123,7 +124,7 @@ DOS_TIME = Codec(_dos_decode, _dos_encode, _dos_show)
 
 def dos_seconds(value: tuple[int, ...]) -> int | None:
     """Return the seconds since the epoch of a DOS time read as UTC, None where it is no date."""
-    import calendar  # noqa: PLC0415 - start-up
+    import calendar
 
     year, month, day, hour, minute, second = value
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):

@@ -43,7 +43,7 @@ class Change:
 
     __slots__ = ("inner", "keys", "l0", "l1", "left", "nodes", "r0", "r1", "right", "same", "size", "spans")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the record of a change, made in one place
+    def __init__(
         self,
         keys: tuple[bytes, ...],
         l0: int,
@@ -202,7 +202,7 @@ def both(left: Callable[[], T], right: Callable[[], T], work: int) -> tuple[T, T
     """Do the same for both sides, each on its own thread when there is much to do: decoders release the GIL."""
     if work < SMALL:
         return left(), right()
-    import threading  # noqa: PLC0415 - start-up
+    import threading
 
     result: list[T] = []
     failure: list[BaseException] = []
@@ -286,7 +286,7 @@ def _compare_hunks(found: Comparison, described: formats.Format) -> None:
     """Compare two streams that are aligned by content: one change a hunk."""
     found.format = described.name
     left, right = found.left.read(0, found.left.size), found.right.read(0, found.right.size)
-    assert described.hunks is not None  # noqa: S101 - narrows the type for the checker
+    assert described.hunks is not None
     where = f"{described.name}/line[*]"
     found.places[where] = Place(Role.PAYLOAD, RAW)
     changes = found.changes[where] = []
@@ -417,7 +417,7 @@ class _Walk:
         aligned = align(list(fields(one)), list(fields(two)))
         for left, right in aligned.pairs:
             if not self.equal(left, right):
-                assert isinstance(left, Leaf) and isinstance(right, Leaf)  # noqa: S101, PT018 - fields are leaves
+                assert isinstance(left, Leaf) and isinstance(right, Leaf)
                 whole = self.left.read(one.start, one.stop), self.right.read(two.start, two.stop)
                 self.leaves(left, right, f"{where}/{left.name}", keys, whole)
         for left in aligned.left:
@@ -425,7 +425,7 @@ class _Walk:
         for right in aligned.right:
             self.alone(None, right, f"{where}/{step(right)}", keys)
 
-    def leaves(  # noqa: PLR0917 - both sides, the place, and the record around them
+    def leaves(
         self, one: Leaf, two: Leaf, where: str, keys: tuple[bytes, ...], whole: tuple[bytes, bytes] | None = None
     ) -> None:
         if one.role is Role.PAYLOAD and two.role is Role.PAYLOAD:
@@ -434,7 +434,8 @@ class _Walk:
         a, b = self.left.read(one.start, one.stop), self.right.read(two.start, two.stop)
         change = self.changed(one, two, keys, a, b)
         change.nodes = (one, two)
-        if one.derive and two.derive:
+        # Two ways to derive it (another record size) are a difference, whatever each side holds.
+        if one.derive and one.derive is two.derive:
             left, right = whole or (a, b)
             if holds(self.left, one.derive, a, left, one.refs, self.budget) and holds(
                 self.right, two.derive, b, right, two.refs, self.budget
@@ -462,7 +463,9 @@ class _Walk:
         size = one.stop - one.start + two.stop - two.start
         try:
             left, right = both(
-                lambda: open_content(self.left, one, self.budget), lambda: open_content(self.right, two, self.budget), size
+                lambda: open_content(self.left, one, self.budget),
+                lambda: open_content(self.right, two, self.budget),
+                size,
             )
         except (FormatError, LimitError) as error:
             kind = "limit" if isinstance(error, LimitError) else "damaged"
@@ -474,7 +477,9 @@ class _Walk:
         inner = compare(left, right, path, self.budget, self.found.level + 1)
         if inner is not None and one.content is None and two.content is None:
             # A stored payload's bytes are counted by the comparison of the stream that they are.
-            change.size = inner.differing if one.stop - one.start == two.stop - two.start else self.measured(one, two).size
+            change.size = (
+                inner.differing if one.stop - one.start == two.stop - two.start else self.measured(one, two).size
+            )
         else:
             change.size = self.measured(one, two).size
         if inner is None:

@@ -43,11 +43,13 @@ class Original:
 
     def _open(self, name: str) -> Source:
         leaf = self._refs[name]
-        assert isinstance(leaf, Leaf)  # noqa: S101 - a format binds decoded content to leaves only
+        assert isinstance(leaf, Leaf)
         return open_content(self._source, leaf, self._budget)
 
 
-def holds(source: Source, derive: Derive, raw: bytes, whole: bytes, refs: Mapping[str, Node] | None, budget: Budget) -> bool:
+def holds(
+    source: Source, derive: Derive, raw: bytes, whole: bytes, refs: Mapping[str, Node] | None, budget: Budget
+) -> bool:
     """Tell whether the bytes `raw` of a DERIVED leaf are what `derive` gives; whole: the bytes of its record."""
     try:
         return derive(whole, Original(source, refs or {}, budget)) == raw

@@ -8,7 +8,7 @@ from reprodiff.compare import Change, Comparison, Notice, Order
 from reprodiff.rules import Rule, Rules
 from reprodiff.sources import Source
 from reprodiff.spans import Span
-from reprodiff.tree import Group, Node, Record, children
+from reprodiff.tree import Group, Node, Record, Table, children
 
 T = TypeVar("T")
 EXAMPLES = 3
@@ -51,11 +51,11 @@ class Finding:
 
 
 class Consequence(NamedTuple):
-    """Places that follow from causes: a path pattern under a stream's path."""
+    """Places that follow from causes: a path pattern under a stream's path, how many places and bytes."""
 
     path: str
     of: tuple[str, ...]
-    count: int
+    places: int
     bytes: int
 
 
@@ -113,6 +113,7 @@ class Evidence:
         self.top = top
         self.where = ""
         self._known: dict[Callable[..., Any], Any] = {}
+        self._rows: dict[str, list[tuple[bytes, _Row, _Row]]] = {}
 
     def once(self, find: Callable[["Evidence"], T]) -> T:
         """Return find(self), computed once for this stream pair."""
@@ -133,29 +134,55 @@ class Evidence:
 
     def members(self, record: str, field: str) -> Iterator[tuple[bytes, Any, Any]]:
         """Yield (key, left value, right value) of a record's field for all aligned members of the stream."""
-        for one, two in self.comparison.members:
-            left = read_field(self.comparison.left, one, record, field)
-            right = read_field(self.comparison.right, two, record, field)
-            if left is not None and right is not None:
-                yield one.key or b"", left, right
+        known: dict[tuple[Table, bytes], Any] = {}
+        for key, left, right in self._records(record):
+            one, two = _value(left, field, known), _value(right, field, known)
+            if one is not None and two is not None:
+                yield key, one, two
+
+    def _records(self, name: str) -> "list[tuple[bytes, _Row, _Row]]":
+        """Return key, and table and bytes of both sides' record of that name, for all aligned members that have it."""
+        rows = self._rows.get(name)
+        if rows is None:
+            rows = self._rows[name] = []
+            for one, two in self.comparison.members:
+                left, right = _row(self.comparison.left, one, name), _row(self.comparison.right, two, name)
+                if left is not None and right is not None:
+                    rows.append((one.key or b"", left, right))
+        return rows
+
+    def payload(self, side: int, member: Group) -> bytes | None:
+        """Return the stored payload of a member of one side, 0 for left, None where it has none."""
+        return payload_of((self.comparison.left, self.comparison.right)[side], member)
 
     def twin(self, change: Change) -> bytes | None:
         """Return the key of a member that the other side alone has and whose content is the same."""
         return self.once(_twins).get((change.kind, change.keys))
 
 
-def read_field(source: Source, group: Group, record: str, field: str) -> Any:  # noqa: ANN401 - a codec's value
-    """Return the decoded value of a field of a member's record, None where there is none."""
+_Row = tuple[Table, bytes]
+
+
+def _row(source: Source, group: Group, name: str) -> _Row | None:
     for node in children(group):
-        if isinstance(node, Record) and node.name == record:
-            row = node.table.by_name.get(field)
-            if row is None:
-                return None
-            try:
-                return row.codec.decode(source.read(node.start + row.start, node.start + row.stop))
-            except (ValueError, IndexError):
-                return None
+        if isinstance(node, Record) and node.name == name:
+            return node.table, source.read(node.start, node.stop)
     return None
+
+
+def _value(row: _Row, name: str, known: dict[tuple[Table, bytes], Any]) -> Any:
+    """Return the decoded value of a field of a record, None where it has none or it cannot be read."""
+    table, whole = row
+    field = table.by_name.get(name)
+    if field is None:
+        return None
+    raw = whole[field.start : field.stop]
+    if (table, raw) not in known:
+        try:
+            known[table, raw] = field.codec.decode(raw)
+        except (ValueError, IndexError):
+            known[table, raw] = None
+    return known[table, raw]
 
 
 def payload_of(source: Source, node: Node | None) -> bytes | None:
@@ -240,7 +267,7 @@ class _Run:
         )
         return causes
 
-    def place(  # noqa: PLR0917 - the stream's running state
+    def place(
         self,
         comparison: Comparison,
         where: str,
@@ -278,7 +305,7 @@ class _Run:
                     return rule, sure
         return None, ""
 
-    def fold(  # noqa: PLR0917 - a fold's inputs
+    def fold(
         self, comparison: Comparison, where: str, rule: Rule, sure: str, changes: list[Change], evidence: Evidence
     ) -> None:
         finding = self.finding(rule.cause, sure)
@@ -288,9 +315,7 @@ class _Run:
         codec = comparison.places[where].codec
         for change in changes[: EXAMPLES if len(finding.examples) < EXAMPLES or sure == "suspected" else 0]:
             left, right = rule.detail(change, evidence) if rule.detail else sides(change, codec)
-            finding.examples.append(
-                Example(comparison.path_of(where, change.keys), left, right, spans_of(change))
-            )
+            finding.examples.append(Example(comparison.path_of(where, change.keys), left, right, spans_of(change)))
         if sure == "suspected":
             for change in changes[EXAMPLES:]:
                 finding.examples.append(
@@ -319,7 +344,7 @@ class _Run:
         names = [" ".join(show_bytes(key) for key in side[:SHOWN])[:SHOWN] for side in (order.left, order.right)]
         self.unexplained.append(Unexplained(path, "moved", 0, (None, None), names[0], names[1]))
 
-    def through(  # noqa: PLR0917 - the stream's running state
+    def through(
         self,
         comparison: Comparison,
         where: str,
@@ -333,7 +358,7 @@ class _Run:
         of: set[str] = set()
         total = 0
         for change in changes:
-            assert change.inner is not None  # noqa: S101 - that is what brought it here
+            assert change.inner is not None
             of |= self.stream(change.inner, evidence)
             evidence.where = where
             total += change.size
@@ -349,7 +374,7 @@ class _Run:
         path = f"{comparison.path}!/{where}"
         self.consequences.append(Consequence(path, tuple(sorted(of)), len(changes), total))
 
-    def fold_encoder(  # noqa: PLR0917 - a fold's inputs
+    def fold_encoder(
         self, comparison: Comparison, where: str, rule: Rule, sure: str, change: Change, evidence: Evidence
     ) -> None:
         finding = self.finding(rule.cause, sure)
@@ -390,7 +415,7 @@ def _hull(spans: Iterator[Span | None]) -> Span:
 def _preview(change: Change, spans: tuple[Span | None, Span | None]) -> tuple[str, str]:
     texts = []
     for data, span, base in ((change.left, spans[0], change.l0), (change.right, spans[1], change.r0)):
-        assert data is not None and span is not None  # noqa: S101, PT018 - the caller looked
+        assert data is not None and span is not None
         texts.append(show_bytes(data[span[0] - base : min(span[1], span[0] + 32) - base], 32))
     return texts[0], texts[1]
 

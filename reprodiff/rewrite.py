@@ -14,7 +14,7 @@ from reprodiff.derived import holds
 from reprodiff.errors import FormatError, LimitError, NormalizeError
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.sources import Source, chunks, spool
-from reprodiff.tree import Group, Leaf, Node, Record, Role, children, open_content, step
+from reprodiff.tree import Derive, Group, Leaf, Node, Record, Role, children, open_content, step
 
 # Copied bytes (source, start, stop), or new ones.
 Piece: TypeAlias = tuple[Source, int, int] | bytes
@@ -35,12 +35,14 @@ class Rulebook(NamedTuple):
 
 class Rewritten(NamedTuple):
     """pieces: the new stream, None when nothing changes; notices: (path in the stream, text) of what was left
-    alone; causes: ids of the rules that changed something; encoders: names of those that ran."""
+    alone; causes: ids of the rules that changed something; encoders: names of those that ran; broken: the stream
+    itself could not be read as the format that it looks like."""
 
     pieces: list[Piece] | None
     notices: tuple[tuple[str, str], ...]
     causes: frozenset[str]
     encoders: frozenset[str]
+    broken: bool = False
 
 
 def size_of(pieces: list[Piece]) -> int:
@@ -58,10 +60,13 @@ def emit(pieces: list[Piece]) -> Iterator[bytes]:
             yield from chunks(*piece)
 
 
-def rewrite(source: Source, book: Rulebook, policy: Policy, budget: Budget, level: int = 0) -> Rewritten:
+def rewrite(
+    source: Source, book: Rulebook, policy: Policy, budget: Budget, level: int = 0, *, always: bool = False
+) -> Rewritten:
     """Rewrite a stream and the streams inside it. Raises NormalizeError when an encoder cannot be trusted.
 
-    Bytes that are not understood stay as they are, with a notice where a format broke off.
+    Bytes that are not understood stay as they are, with a notice where a format broke off. always: lay the stream
+    out anew, with what is derived, even where no rule changes it.
     """
     entry = formats.identify(source) if source.size >= SMALLEST and level < budget.depth else None
     if entry is None:
@@ -69,16 +74,16 @@ def rewrite(source: Source, book: Rulebook, policy: Policy, budget: Budget, leve
     try:
         root = formats.parse(entry, source, budget)
     except (FormatError, LimitError) as error:
-        return Rewritten(None, ((entry.name, f"left as it is: {error}"),), frozenset(), frozenset())
+        return Rewritten(None, ((entry.name, f"left as it is: {error}"),), frozenset(), frozenset(), broken=True)
     reason = book.guard(entry.name, source, root)
     if reason:
         return Rewritten(None, ((entry.name, f"left as it is: {reason}"),), frozenset(), frozenset())
-    return _Rewriter(source, book, policy, budget, level).run(root, entry.name)
+    return _Rewriter(source, book, policy, budget, level).run(root, entry.name, always=always)
 
 
 class _Out:
     """A node of the rewritten stream. parts: the children of a group; decoded: the new content of a payload;
-    forced: a DERIVED leaf that is computed even where it did not follow."""
+    forced: how a DERIVED leaf is computed even where it did not follow."""
 
     __slots__ = ("changed", "decoded", "forced", "node", "offset", "parts", "pieces", "size")
 
@@ -90,7 +95,7 @@ class _Out:
         self.size = 0
         self.offset = 0
         self.changed = False
-        self.forced = False
+        self.forced: Derive | None = None
 
 
 class _Rewriter:
@@ -109,14 +114,14 @@ class _Rewriter:
         self.forced = False
         self.derived = False
 
-    def run(self, root: Group, name: str) -> Rewritten:
+    def run(self, root: Group, name: str, *, always: bool) -> Rewritten:
         self.rules = self.book.rules(name)
         out = self.group(root, name)
         pieces: list[Piece] | None = None
-        if out.changed or self.forced:
+        if out.changed or self.forced or always:
             self.place(out, 0)
             self.resolve(out)
-        if out.changed or self.derived:
+        if out.changed or self.derived or always:
             pieces = []
             self.collect(out, pieces)
         return Rewritten(pieces, tuple(self.notices), frozenset(self.causes), frozenset(self.encoders))
@@ -138,7 +143,7 @@ class _Rewriter:
         for rule in self.rules.at(where):
             if isinstance(rule.action, Sort):
                 nodes = self.sorted(nodes, rule, out)
-            elif isinstance(rule.action, Respell):
+            elif isinstance(rule.action, Respell) and rule.action.at == where:
                 respell = rule
         parts = out.parts = []
         for child in nodes:
@@ -176,7 +181,7 @@ class _Rewriter:
         return False
 
     def sorted(self, nodes: list[Node], rule: Rule, out: _Out) -> list[Node]:
-        assert isinstance(rule.action, Sort)  # noqa: S101 - narrows the type for the checker
+        assert isinstance(rule.action, Sort)
         keyed = [node for node in nodes if isinstance(node, Group) and node.key is not None]
         arranged = rule.action.arrange(keyed)
         if arranged == keyed:
@@ -188,8 +193,8 @@ class _Rewriter:
 
     def respell(self, out: _Out, rule: Rule) -> None:
         """Spell everything before the payload of a group anew."""
-        assert isinstance(rule.action, Respell)  # noqa: S101 - narrows the type for the checker
-        assert out.parts is not None  # noqa: S101 - a group's parts are set
+        assert isinstance(rule.action, Respell)
+        assert out.parts is not None
         count = 0
         for part in out.parts:
             if isinstance(part.node, Leaf) and part.node.role is Role.PAYLOAD:
@@ -202,7 +207,10 @@ class _Rewriter:
         for part in out.parts[:count]:
             self.collect(part, before)
         old = b"".join(emit(before))
-        new = rule.action.head(old)
+        try:
+            new = rule.action.head(old)
+        except ValueError:
+            return
         if new != old:
             head = _Out(Leaf("head", out.node.start, out.node.start))
             head.pieces, head.size, head.changed = [new], len(new), True
@@ -250,8 +258,10 @@ class _Rewriter:
         if leaf.role is Role.PAYLOAD:
             self.payload(leaf, where, out)
         elif leaf.derive is not None:
-            out.forced = any(isinstance(rule.action, Rederive) for rule in self.rules.at(where))
-            self.forced = self.forced or out.forced
+            for rule in self.rules.at(where):
+                if isinstance(rule.action, Rederive):
+                    out.forced = rule.action.derive or leaf.derive
+                    self.forced = True
         elif leaf.role is not Role.FIXED:
             rules = self.rules.at(where)
             if rules:
@@ -333,26 +343,25 @@ class _Rewriter:
                 raise NormalizeError(f"{node.name} has no stable size")
 
     def derive_leaf(self, out: _Out, leaf: Leaf) -> None:
-        assert leaf.derive is not None  # noqa: S101 - the caller looked
+        derive = out.forced or leaf.derive
+        assert derive is not None
         raw = self.source.read(leaf.start, leaf.stop)
         try:
-            new = leaf.derive(raw, _Layout(self, leaf.refs or {}))
+            new = derive(raw, _Layout(self, leaf.refs or {}))
         except KeyError:
             return
-        if new == raw:
-            return
-        if not out.forced and not holds(self.source, leaf.derive, raw, raw, leaf.refs, self.budget):
+        if new != raw and not out.forced and not holds(self.source, derive, raw, raw, leaf.refs, self.budget):
             self.demoted(leaf.name)
             return
-        out.pieces, out.size, out.changed = [new], len(new), True
-        self.derived = True
+        out.pieces, out.size, out.changed = [new], len(new), new != raw
+        self.derived = self.derived or new != raw
 
     def derive_fields(self, out: _Out, record: Record) -> None:
         data = out.pieces[0]
-        assert isinstance(data, bytes)  # noqa: S101 - a record is one piece of bytes
+        assert isinstance(data, bytes)
         refs = _Layout(self, record.refs or {})
         for field in record.table.derived:
-            assert field.derive is not None  # noqa: S101 - that is what `derived` means
+            assert field.derive is not None
             old = data[field.start : field.stop]
             new = field.derive(data, refs)
             if new != old:
@@ -383,7 +392,7 @@ class _Rewriter:
 
 def canonical(old: bytes, rule: Rule, codec: Codec, policy: Policy, size: int) -> bytes:
     """Return what a rule's `Set` makes of a field's bytes; bytes that the codec cannot read or spell stay."""
-    assert isinstance(rule.action, Set)  # noqa: S101 - the caller looked
+    assert isinstance(rule.action, Set)
     try:
         value = codec.decode(old)
         new = rule.action.value(value, policy)
@@ -445,7 +454,7 @@ class _Layout:
         if out.decoded is not None:
             return emit(out.decoded)
         leaf = out.node
-        assert isinstance(leaf, Leaf)  # noqa: S101 - a format binds decoded content to leaves only
+        assert isinstance(leaf, Leaf)
         return chunks(open_content(self._rewriter.source, leaf, self._rewriter.budget))
 
     def decoded_size(self, name: str, /) -> int:
@@ -453,7 +462,7 @@ class _Layout:
         if out.decoded is not None:
             return size_of(out.decoded)
         leaf = out.node
-        assert isinstance(leaf, Leaf)  # noqa: S101 - a format binds decoded content to leaves only
+        assert isinstance(leaf, Leaf)
         return open_content(self._rewriter.source, leaf, self._rewriter.budget).size
 
     def changed(self, name: str, /) -> bool:

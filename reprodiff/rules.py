@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from reprodiff.tree import Group
+from reprodiff.tree import Derive, Group
 
 CLAMP: Literal["clamp"] = "clamp"
 UNIFY: Literal["unify"] = "unify"
@@ -46,7 +46,11 @@ class DropEmpty(NamedTuple):
 
 
 class Rederive(NamedTuple):
-    """Compute a DERIVED leaf from what it should follow from, also where it did not."""
+    """Compute a DERIVED leaf from what it should follow from, also where it did not.
+
+    derive: how, where the format knows several ways; None: as the format says."""
+
+    derive: Derive | None = None
 
 
 class Sort(NamedTuple):
@@ -62,8 +66,10 @@ class Reencode(NamedTuple):
 class Respell(NamedTuple):
     """Replace the bytes of all children of a group before its payload: (their bytes after all other rules) to bytes.
 
-    For formats that spell the same facts in several ways (tar dialects)."""
+    For formats that spell the same facts in several ways (tar dialects). at: path pattern of the group, which
+    the rule may claim parts of."""
 
+    at: str
     head: Callable[[bytes], bytes]
 
 

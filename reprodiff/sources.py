@@ -43,7 +43,7 @@ class File:
     a file that shrinks while it is read gives short reads, not a signal.
     """
 
-    __slots__ = ("_base", "_block", "_file", "_descriptor", "size")
+    __slots__ = ("_base", "_block", "_descriptor", "_file", "size")
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
@@ -100,7 +100,7 @@ def open_file(path: str) -> Source:
     Raises ReprodiffError with a sentence when the file is missing, unreadable or a directory.
     """
     try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - the Source owns it
+        file = open(path, "rb", buffering=0)
         mode = os.fstat(file.fileno())
         if stat.S_ISREG(mode.st_mode):
             if mode.st_size <= BLOCK:
@@ -128,9 +128,9 @@ def spool(chunks: Iterable[bytes], budget: Budget) -> Source:
 
 
 def _spool_to_file(parts: list[bytes], rest: Iterator[bytes], budget: Budget) -> Source:
-    import tempfile  # noqa: PLC0415 - start-up
+    import tempfile
 
-    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the Source owns it
+    file = tempfile.TemporaryFile(buffering=0)
     size = 0
     for part in parts:
         size += _write_all(file, part)

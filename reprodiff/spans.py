@@ -79,7 +79,7 @@ def _window_runs(left: bytes, right: bytes, base: int, runs: list[list[int]]) ->
     Past MOST_RUNS runs the last one is stretched: a report names few of them, and a list as long as
     the data would cost more than the data.
     """
-    import re  # noqa: PLC0415 - start-up: most runs of a tiny pair never come here
+    import re
 
     mask = (int.from_bytes(left, "little") ^ int.from_bytes(right, "little")).to_bytes(len(left), "little")
     for match in re.finditer(rb"[^\0]+", mask):

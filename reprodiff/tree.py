@@ -99,7 +99,7 @@ class Leaf:
 
     __slots__ = ("codec", "content", "derive", "name", "refs", "role", "start", "stop")
 
-    def __init__(  # noqa: PLR0913 - the record of a leaf
+    def __init__(
         self,
         name: str,
         start: int,
@@ -139,14 +139,14 @@ class Group:
 
     __slots__ = ("expand", "info", "key", "name", "start", "stop")
 
-    def __init__(  # noqa: PLR0913 - the record of a group
+    def __init__(
         self,
         name: str,
         start: int,
         stop: int,
         expand: "Callable[[Group], list[Node]]",
         key: bytes | None = None,
-        info: Any = None,  # noqa: ANN401 - opaque to the engine
+        info: Any = None,
     ) -> None:
         self.name = name
         self.start = start

@@ -4,18 +4,15 @@ import functools
 import os
 import platform
 import re
-import shutil
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from fixtures import FIXTURES, RECIPES, unavailable
 from normalizers.catalogue import load
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-KEYS = {"varied", "may", "expect", "unexplained", "needs", "tools", "dynamic"}
 VERDICTS = {"explained", "suspected", "unexplained"}
 VERSION_COMMANDS = {
     "7z": ["7z", "i"],
@@ -25,59 +22,6 @@ VERSION_COMMANDS = {
 }
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The head of one recipe."""
-
-    path: Path
-    varied: tuple[str, ...]
-    may: tuple[str, ...]
-    expect: str
-    unexplained: tuple[str, ...]
-    needs: tuple[str, ...]
-    tools: tuple[str, ...]
-    dynamic: bool
-
-    @property
-    def name(self) -> str:
-        return self.path.parent.relative_to(FIXTURES).as_posix()
-
-    def sides(self, directory: Path | None = None) -> tuple[Path, Path]:
-        """What to compare: the two trees of a dynamic case, otherwise the one file in each."""
-        directory = directory or self.path.parent
-        if self.dynamic:
-            return directory / "left", directory / "right"
-        (left,), (right,) = ((directory / side).iterdir() for side in ("left", "right"))
-        return left, right
-
-
-def read(path: Path) -> Recipe:
-    lines: dict[str, list[str]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        if not line.startswith("#"):
-            break
-        if match := re.fullmatch(r"# ([a-z]+):(?: (\S.*))?", line):
-            lines.setdefault(match[1], []).append(match[2] or "")
-    assert set(lines) <= KEYS, f"{path}: unknown key"
-    assert {"varied", "expect", "needs", "tools"} <= set(lines), f"{path}: key missing"
-    assert all(len(values) == 1 for key, values in lines.items() if key != "unexplained"), f"{path}: key twice"
-
-    def words(key: str) -> tuple[str, ...]:
-        return tuple(lines.get(key, [""])[0].split())
-
-    return Recipe(
-        path=path,
-        varied=words("varied"),
-        may=words("may"),
-        expect=lines["expect"][0],
-        unexplained=tuple(lines.get("unexplained", [])),
-        needs=words("needs"),
-        tools=words("tools"),
-        dynamic=lines.get("dynamic") == ["yes"],
-    )
-
-
-RECIPES = [read(path) for path in sorted(FIXTURES.glob("*/*/recipe"))]
 every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
 every_stored_pair = pytest.mark.parametrize(
     "recipe",
@@ -157,11 +101,8 @@ def test_all_fixtures_are_small():
 @pytest.mark.slow
 @every_recipe
 def test_recipe_makes_the_pair(recipe, tmp_path):
-    missing = [tool for tool in ("bash", "awk", *recipe.needs) if tool != "root" and not shutil.which(tool)]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
-    if "root" in recipe.needs and os.geteuid() != 0:
-        pytest.skip("gives files to another user: needs root")
+    if reason := unavailable(recipe):
+        pytest.skip(reason)
     done = subprocess.run([recipe.path, tmp_path], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     left, right = recipe.sides(tmp_path)

@@ -54,8 +54,11 @@ class Entry(NamedTuple):
 
 
 FORMATS: tuple[Entry, ...] = (
-    Entry("gzip", ((0, b"\x1f\x8b\x08"),), "every header field and flag, several members; payload entered", payload=True),
-    Entry("tar", ((257, b"ustar"),), "v7, ustar, GNU, pax; every field and record; members entered", "probe"),
+    Entry(
+        "gzip", ((0, b"\x1f\x8b\x08"),), "every header field and flag, several members; payload entered", payload=True
+    ),
+    # A v7 header has no magic, but like all others a checksum that ends in NUL, space, or both.
+    Entry("tar", ((257, b"ustar"), (154, b"\0 "), (154, b" \0"), (155, b"\0")), "v7, ustar, GNU, pax; every field and record; members entered", "probe"),
     # Last: whatever reads as text and is nothing else.
     Entry("text", (), "lines; order, line ends and white space recognized", "probe"),
 )

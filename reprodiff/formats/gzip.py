@@ -20,7 +20,9 @@ SYSTEMS = ("FAT", "Amiga", "VMS", "Unix", "VM/CMS", "Atari TOS", "HPFS", "Macint
 
 
 def _show_system(value: int) -> str:
-    return f"{value} ({SYSTEMS[value]})" if value < len(SYSTEMS) else f"{value} (unknown)" if value == 255 else str(value)  # noqa: PLR2004 - RFC 1952: 255 is unknown
+    return (
+        f"{value} ({SYSTEMS[value]})" if value < len(SYSTEMS) else f"{value} (unknown)" if value == 255 else str(value)
+    )
 
 
 SYSTEM = Codec(lambda raw: raw[0], lambda value, _size: bytes([value]), _show_system)

@@ -16,10 +16,10 @@ def probe(head: bytes, _source: Source) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if len(head) - error.start < 4 and len(head) >= HEAD:  # noqa: PLR2004 - a character cut at the end of the head
+        if len(head) - error.start < 4 and len(head) >= HEAD:
             return True
         # An old eight-bit encoding: letters and spaces for the most part.
-        return 4 * sum(byte >= 0x80 for byte in head) < len(head)  # noqa: PLR2004 - the first byte that is not ASCII
+        return 4 * sum(byte >= 0x80 for byte in head) < len(head)
     return True
 
 

@@ -48,7 +48,7 @@ def build(left: Input, right: Input, explanation: Explanation | None, proof: str
     findings = sorted(explanation.findings.values(), key=_rank)
     report["causes"] = [_cause(finding, entries) for finding in findings]
     report["consequences"] = [
-        {"path": c.path, "of": list(c.of), "count": c.count, "bytes": c.bytes} for c in explanation.consequences
+        {"path": c.path, "of": list(c.of), "count": c.places, "bytes": c.bytes} for c in explanation.consequences
     ]
     report["unexplained"] = [
         {

@@ -22,15 +22,15 @@ from reprodiff.formats.tar.header import (
     records,
 )
 from reprodiff.sources import Source
-from reprodiff.tree import Group, Leaf, Node, Record, Refs, Role, Table, listed
+from reprodiff.tree import Derive, Group, Leaf, Node, Record, Refs, Role, Table, listed
 
-RECORD = 10240
 ZERO = bytes(BLOCK)
 MOST_EXTENDED = 64 << 20
 LINK, SYMLINK = b"1", b"2"
 EXTENDED = {b"x": "pax", b"X": "pax", b"L": "longname", b"K": "longlink"}
 # Typeflags whose size field is not followed by that many bytes (POSIX pax, "typeflag").
 NO_CONTENT = frozenset(b"123456")
+
 
 class Member(NamedTuple):
     """What the header chain of a member says. extensions: offsets of the extended headers before `header`;
@@ -129,12 +129,13 @@ def _plausible_header(source: Source, at: int) -> bool:
 
 def member_key(name: bytes) -> bytes:
     """Return what aligns a member: its name without the `./` and the closing `/` that tools spell differently."""
-    while name.startswith(b"./") and len(name) > 2:  # noqa: PLR2004 - longer than the prefix
+    while name.startswith(b"./") and len(name) > 2:
         name = name[2:].lstrip(b"/") or b"."
     return name.rstrip(b"/") or name
 
 
 def ustar_name(header: bytes) -> bytes:
+    """Return the name that a header alone gives, its prefix joined."""
     name = header[:100].split(b"\0", 1)[0]
     # GNU tar keeps other things in the place of the prefix; its magic ends in a space.
     if header[345:346] != b"\0" and header[257:263] == b"ustar\0":
@@ -164,7 +165,9 @@ def _expand_member(group: Group) -> list[Node]:
     nodes: list[Node] = []
     for at, length in member.extensions:
         flag = source.read(at + 156, at + 157)
-        nodes.append(Group(EXTENDED[flag], at, at + BLOCK + length + -length % BLOCK, _expand_extension, info=(source, length)))
+        nodes.append(
+            Group(EXTENDED[flag], at, at + BLOCK + length + -length % BLOCK, _expand_extension, info=(source, length))
+        )
     at = member.header + BLOCK
     map_ = Leaf("sparsemap", at, at + skip, Role.VALUE) if skip else None
     at += skip
@@ -176,7 +179,9 @@ def _expand_member(group: Group) -> list[Node]:
         nodes.append(content)
         if content.stop < group.stop:
             nodes.append(
-                Leaf("padding", content.stop, group.stop, Role.DERIVED, derive=_derive_padding, refs={"content": content})
+                Leaf(
+                    "padding", content.stop, group.stop, Role.DERIVED, derive=_derive_padding, refs={"content": content}
+                )
             )
     return nodes
 
@@ -214,7 +219,11 @@ def _expand_records(group: Group) -> list[Node]:
     for start, mark, stop, keyword, _value in records(source.read(group.start, group.start + length)):
         nodes.append(
             Group(
-                _step(keyword), group.start + start, group.start + stop, _expand_record, info=(mark - start, len(keyword))
+                _step(keyword),
+                group.start + start,
+                group.start + stop,
+                _expand_record,
+                info=(mark - start, len(keyword)),
             )
         )
     return nodes
@@ -245,8 +254,13 @@ def _expand_record(group: Group) -> list[Node]:
     ]
 
 
-def _derive_blocking(_raw: bytes, refs: Refs) -> bytes:
-    return bytes(-(refs.offset("end") + refs.size("end")) % RECORD)
+def _fill(size: int) -> Derive:
+    return lambda _raw, refs: bytes(-(refs.offset("end") + refs.size("end")) % size)
+
+
+# Archives are filled up to whole records of 20 blocks by default, of another number with `-b`, or not at all.
+FILLS = tuple((blocks * BLOCK, _fill(blocks * BLOCK)) for blocks in (20, 2, 1))
+fill_record = FILLS[0][1]
 
 
 def _end(source: Source, at: int, size: int) -> list[Node]:
@@ -266,7 +280,8 @@ def _end(source: Source, at: int, size: int) -> list[Node]:
         if zeros < len(piece):
             break
     # Also where it is empty: that an archive is not filled up is a fact that can differ.
-    nodes.append(Leaf("blocking", end.stop, stop, Role.DERIVED, derive=_derive_blocking, refs={"end": end}))
+    fill = next((fill for record, fill in FILLS if stop % record == 0 and stop - end.stop < record), fill_record)
+    nodes.append(Leaf("blocking", end.stop, stop, Role.DERIVED, derive=fill, refs={"end": end}))
     return nodes
 
 

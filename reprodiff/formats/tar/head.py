@@ -70,7 +70,7 @@ def _text(value: bytes, size: int, keyword: bytes, records: dict[bytes, bytes]) 
 
 def _split(path: bytes, records: dict[bytes, bytes]) -> tuple[bytes, bytes]:
     """Return name and prefix; a path that fits into neither goes into a record."""
-    if len(path) <= 100:  # noqa: PLR2004 - the size of the name field
+    if len(path) <= 100:
         return path.ljust(100, b"\0"), bytes(155)
     at = path.find(b"/", len(path) - 101, 156)
     if 0 < at < len(path) - 1:

@@ -8,8 +8,8 @@ from reprodiff.tree import Field, Refs, Role, Table
 BLOCK = 512
 
 
-
 def number(raw: bytes) -> int:
+    """Return the value of a numeric field: octal text, or base 256 where the first bit is set (GNU)."""
     if raw[0] & 0x80:
         value = int.from_bytes(raw, "big", signed=False)
         bits = 8 * len(raw)
@@ -19,6 +19,7 @@ def number(raw: bytes) -> int:
 
 
 def spell_number(value: int, size: int) -> bytes:
+    """Return a numeric field of `size` bytes: octal with leading zeros and a NUL, base 256 where that is too short."""
     if 0 <= value < 8 ** (size - 1):
         return b"%0*o\0" % (size - 1, value)
     if value < 0:
@@ -39,14 +40,17 @@ def checksum(header: bytes) -> int:
 
 
 def derive_checksum(header: bytes, _refs: Refs) -> bytes:
-    spelled = header[148:156]
-    value = checksum(header)
-    if spelled[6:] == b" \0" or not spelled.endswith((b"\0 ", b" \0", b"\0")):
-        return b"%06o \0" % value
-    return b"%07o\0" % value if spelled[7:] == b"\0" and spelled[6:7] not in b"\0 " else b"%06o\0 " % value
+    """Return the checksum of a header, spelled as the old one: tools differ in leading zeros and in what ends it."""
+    old = header[148:156]
+    digits = old.rstrip(b" \0")
+    text = b"%o" % checksum(header)
+    if len(text) > len(digits):
+        return b"%06o\0 " % checksum(header)
+    return text.rjust(len(digits), b" " if digits.startswith(b" ") else b"0") + old[len(digits) :]
 
 
 def derive_size(header: bytes, refs: Refs) -> bytes:
+    """Return the size of the content, spelled as it is where the value is right."""
     old = header[124:136]
     size = refs.size("content")
     if number(old) == size:
@@ -90,6 +94,7 @@ GNU_HEADER = Table(
 
 
 def keywords(body: bytes) -> dict[bytes, bytes]:
+    """Return the pax records that can be read, by keyword; the last of several alike counts (POSIX pax)."""
     return {key: value for _start, _mark, _stop, key, value in records(body)}
 
 
@@ -129,5 +134,3 @@ def _spell_pax_number(value: float, _size: int) -> bytes:
 PAX_TIME = Codec(_pax_number, _spell_pax_number, show_time)
 PAX_NUMBER = Codec(_pax_number, _spell_pax_number, str)
 PAX_CODECS = {"mtime": PAX_TIME, "atime": PAX_TIME, "ctime": PAX_TIME, "uid": PAX_NUMBER, "gid": PAX_NUMBER}
-
-

@@ -1,0 +1,118 @@
+"""Opinions about tar archives."""
+
+from normalizers.common import (
+    clamp,
+    missing,
+    new_name,
+    orders,
+    owner_name,
+    renamed,
+    same_value,
+    suspect,
+    umask_mode,
+    zero,
+)
+from normalizers.tar.claims import (
+    fraction_only,
+    identity,
+    linked,
+    names_only,
+    no_device,
+    same_but_pid,
+    same_name,
+    same_permissions,
+    times_only,
+    umask,
+    without_sparse_pid,
+)
+from normalizers.tar.order import in_order
+from reprodiff.formats.tar import fill_record
+from reprodiff.formats.tar.head import respell
+from reprodiff.rules import UNIFY, Drop, DropEmpty, Policy, Rederive, Respell, Rule, Set, Sort
+
+HEADER = "tar/member[*]/header"
+PAX = "tar/member[*]/pax"
+RESPELL = Respell("tar/member[*]", respell)
+
+
+def _no_sparse_pid(value: bytes, _policy: Policy) -> bytes:
+    return without_sparse_pid(value)
+
+
+def _later(raw: bytes, policy: Policy) -> bool:
+    """Tell whether a time record says no more than the clamped header will."""
+    if policy.mode == UNIFY:
+        return True
+    try:
+        return float(raw.split(b"=", 1)[1]) > policy.epoch
+    except (IndexError, ValueError):
+        return False
+
+
+def _without_pid(value: bytes, _policy: Policy) -> bytes:
+    head, mark, tail = value.partition(b"PaxHeaders.")
+    return head + b"PaxHeaders" + tail.lstrip(b"0123456789") if mark else value
+
+
+def _owner(record: str) -> tuple[Rule, ...]:
+    why = "the account that packed the archive"
+    return (
+        Rule(f"{record}/{{uid,gid}}", "tar-owner", why, Set(zero)),
+        Rule(f"{record}/{{uname,gname}}", "tar-owner", why, Set(owner_name)),
+    )
+
+
+_FORMAT_WHY = "another tar dialect, or another spelling of the same value"
+_PAX_WHY = "times of access and status change, and the process id of tar: no content"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        f"{HEADER}/{{uid,gid,mtime,uname,gname,linkname,devmajor,devminor}}", "tar-format", _FORMAT_WHY, RESPELL,
+        claim=same_value, opt_in=True,
+    ),
+    Rule(f"{HEADER}/mode", "tar-format", _FORMAT_WHY, RESPELL, claim=same_permissions, opt_in=True),
+    Rule(f"{HEADER}/name", "tar-pax-records", _PAX_WHY, Set(_no_sparse_pid), claim=same_but_pid),
+    Rule(f"{HEADER}/{{magic,version,prefix}}", "tar-format", _FORMAT_WHY, RESPELL, opt_in=True),
+    Rule(f"{HEADER}/name", "tar-format", _FORMAT_WHY, RESPELL, claim=same_name, opt_in=True),
+    Rule(f"{PAX}/records/{{path,linkpath}}", "tar-format", _FORMAT_WHY, RESPELL, "one-sided", opt_in=True),
+    *(Rule(f"tar/member[*]/{place}", "hardlink-grouping", "the same content, once as a link and once as a copy",
+           None, kind, linked)
+      for place in ("header/typeflag", "header/linkname", "header/size", "content", "padding")
+      for kind in ("changed", "one-sided")),
+    Rule("tar/member[*]/{longname,longlink}", "tar-format", _FORMAT_WHY, RESPELL, "one-sided", opt_in=True),
+    Rule("tar/member[*]", "tar-format", _FORMAT_WHY, RESPELL, claim=lambda _c, _e: None, opt_in=True),
+    Rule(f"{HEADER}/mtime", "tar-mtime", "when the file was written or unpacked by the build", Set(clamp)),
+    *(Rule(f"{HEADER}/{field}", "tar-owner", "the account that packed the archive", Set(value), claim=identity(field))
+      for field, value in (("uid", zero), ("gid", zero), ("uname", owner_name), ("gname", owner_name))),
+    Rule(f"{HEADER}/mode", "archive-mode-umask", "permissions that the builder's umask took away", Set(umask_mode),
+         claim=umask, opt_in=True),
+    Rule(f"{HEADER}/{{uid,gid,uname,gname,mode}}", "single-member-metadata",
+         "owner or mode of members that do not follow the pattern of the archive: likely content", claim=suspect),
+    Rule(f"{HEADER}/{{devmajor,devminor}}", "tar-xattr-dev", "device of the file system that was packed", Set(zero),
+         claim=no_device, opt_in=True),
+    Rule(f"{PAX}/records/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Drop()),
+    Rule(f"{PAX}/records/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Drop(), "one-sided"),
+    Rule(f"{PAX}/records/{{atime,ctime}}/value", "tar-pax-records", _PAX_WHY),
+    Rule(f"{PAX}/records/mtime", "tar-mtime", "the part of a time below a second", Drop(_later), "one-sided"),
+    Rule(f"{PAX}/records/mtime/value", "tar-mtime", "the part of a time below a second", Set(clamp)),
+    Rule(PAX, "tar-mtime", "the part of a time below a second", DropEmpty("records"), "one-sided", fraction_only),
+    Rule(PAX, "tar-pax-records", _PAX_WHY, DropEmpty("records"), "one-sided", claim=times_only),
+    Rule(PAX, "tar-format", _FORMAT_WHY, RESPELL, "one-sided", claim=names_only, opt_in=True),
+    Rule(f"{PAX}/header/name", "tar-pax-records", _PAX_WHY, Set(_without_pid)),
+    Rule(f"{PAX}/header/mtime", "tar-mtime", "when tar wrote the extended header", Set(clamp)),
+    *_owner(f"{PAX}/header"),
+    *(Rule(f"{PAX}/records/{keyword}{end}", "tar-xattr-dev", "extended attributes of the file system that was packed",
+           None, kind, suspect)
+      for keyword in ("SCHILY.xattr.*", "LIBARCHIVE.xattr.*", "RHT.security.selinux", "SCHILY.acl.*")
+      for kind, end in (("changed", "/value"), ("one-sided", ""))),
+    Rule("tar/global/records/{mtime,atime,ctime}/value", "tar-pax-records", _PAX_WHY, Set(clamp)),
+    Rule("tar", "tar-order", "the order in which a directory was read or a shell sorted", Sort(in_order), "moved",
+         detail=orders),
+    Rule("tar/blocking", "sparse-or-padding", "how far the end was filled up with zeros", Rederive(fill_record),
+         opt_in=True),
+    Rule("tar/end", "sparse-or-padding", "how many zero blocks end the archive",
+         Set(lambda _value, _policy: bytes(1024)), opt_in=True),
+    Rule("tar/member[*]/padding", "sparse-or-padding", "bytes after a file's end that nobody reads", Rederive(), opt_in=True),
+    Rule("tar/member[*]", "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
+    Rule("tar/member[*]", "file-set-difference", "a member that one side alone has", None, "one-sided", missing),
+)  # fmt: skip
