@@ -12,7 +12,7 @@ from reprodiff.rules import Policy, Rule, Rules
 from reprodiff.sources import Source
 from reprodiff.tree import Group
 
-FORMATS = ("gzip", "tar", "text")
+FORMATS = ("ar", "bzip2", "compressed", "cpio", "directory", "gzip", "lz4", "lzma", "tar", "text", "xz", "zstd")
 
 
 @cache

@@ -5,31 +5,37 @@ from typing import Any
 
 from normalizers.patterns import Sure
 from reprodiff.budget import Budget
-from reprodiff.encoders import identify_deflate
+from reprodiff.encoders import LEVELS, identify_deflate
 from reprodiff.tree import Leaf, open_content
 
 PREFIX = 1 << 18
 PLAIN = 4 << 20
+# What is read to see whether two encoders are the same; most are, at the usual level.
+GLANCE = 1 << 19
+USUAL = (6,)
 # Below this, GNU gzip and zlib may give the same bytes: that only one of two streams is zlib's says nothing.
 DISTINCT = 1 << 16
 MOST_TRIALS = 16
 UNKNOWN = "deflate, not by zlib"
 
 
-def _name(source: Any, leaf: Leaf) -> str:
+def _name(source: Any, leaf: Leaf, levels: tuple[int, ...] = LEVELS, plain: int = PLAIN) -> str:
     assert leaf.content is not None
     kind = leaf.content.name
     if kind != "deflate":
         return kind
-    complete = leaf.stop - leaf.start <= PREFIX
+    decoded = open_content(source, leaf, Budget())
+    complete = leaf.stop - leaf.start <= PREFIX and decoded.size <= plain
     raw = source.read(leaf.start, min(leaf.stop, leaf.start + PREFIX))
-    plain = open_content(source, leaf, Budget())
-    return identify_deflate(raw, plain.read(0, PLAIN), complete=complete) or UNKNOWN
+    return identify_deflate(raw, decoded.read(0, plain), complete=complete, levels=levels) or UNKNOWN
 
 
-def _names(change: Any, evidence: Any) -> tuple[str, str]:
+def _names(change: Any, evidence: Any, levels: tuple[int, ...] = LEVELS, plain: int = PLAIN) -> tuple[str, str]:
     left, right = change.nodes
-    return _name(evidence.comparison.left, left), _name(evidence.comparison.right, right)
+    return (
+        _name(evidence.comparison.left, left, levels, plain),
+        _name(evidence.comparison.right, right, levels, plain),
+    )
 
 
 def _levels(name: str) -> set[tuple[str, int]]:
@@ -52,7 +58,10 @@ def another_encoder(change: Any, evidence: Any) -> Sure | None:
     if len(trials) >= MOST_TRIALS:
         return None
     trials.append(change)
-    left, right = _names(change, evidence)
+    left, right = _names(change, evidence, USUAL, GLANCE)
+    if left == right != UNKNOWN:
+        return None
+    left, right = _names(change, evidence, plain=GLANCE)
     if _levels(left) & _levels(right):
         return None
     if UNKNOWN in {left, right} and min(change.l1 - change.l0, change.r1 - change.r0) < DISTINCT:

@@ -1,7 +1,7 @@
 """Opinions about plain text: what it looks like is only likely, for nothing says that a text's order or white space
 has no meaning."""
 
-from typing import Any
+from typing import Any, Literal
 
 from normalizers.patterns import Sure
 from reprodiff.rules import Rule
@@ -22,7 +22,12 @@ def _is(kind: str) -> Any:
 
 LINE = "text/line[*]"
 
+def _recorded(change: Any, evidence: Any) -> Literal["consequence"] | None:
+    return "consequence" if evidence.follows_from(change) else None
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(LINE, "derived-hash-file", "the checksum of a content that differs, recorded", claim=_recorded),
     Rule(LINE, "line-order-only", "the same lines in another order", claim=_is("order")),
     Rule(LINE, "line-ending", "the same lines with CR LF for LF", claim=_is("line-ending")),
     Rule(LINE, "whitespace-format", "the same text with other white space", claim=_is("white-space")),

@@ -1,6 +1,7 @@
 """Limits on what an artifact from a stranger may cost."""
 
 import time
+from collections.abc import Callable
 
 from reprodiff.errors import LimitError
 
@@ -8,16 +9,18 @@ MIB = 1 << 20
 
 
 class Budget:
-    """The limits of one run, handed down, never global.
+    """The limits of one run, and what it leaves out: handed down, never global.
 
     depth    how many streams may lie inside each other
     decoded  bytes that all decoders together may produce
     members  members that all archives together may have
     memory   bytes of one decoded stream kept in memory; a longer one goes to an unnamed temporary file
     seconds  wall time of the whole run, None for no limit
+    exclude  key of a member or file to whether it is not compared; None: all are
+    excluded counts those that were not
     """
 
-    __slots__ = ("deadline", "decoded", "depth", "members", "memory")
+    __slots__ = ("deadline", "decoded", "depth", "exclude", "excluded", "members", "memory")
 
     def __init__(
         self,
@@ -27,11 +30,14 @@ class Budget:
         members: int = 5_000_000,
         memory: int = 256 * MIB,
         seconds: float | None = None,
+        exclude: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.depth = depth
         self.decoded = decoded
         self.members = members
         self.memory = memory
+        self.exclude = exclude
+        self.excluded = 0
         self.deadline = None if seconds is None else time.monotonic() + seconds
 
     def spend(self, size: int) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from reprodiff import formats
-from reprodiff.align import align
+from reprodiff.align import Aligned, align
 from reprodiff.budget import Budget
 from reprodiff.codecs import RAW, Codec, name_text
 from reprodiff.derived import holds
-from reprodiff.errors import FormatError, LimitError
-from reprodiff.sources import Slice, Source, same
-from reprodiff.spans import Differing, differing
+from reprodiff.errors import FormatError, LimitError, MissingLibraryError
+from reprodiff.sources import Slice, Source, chunks, same, spool
+from reprodiff.spans import Differing, Span, differing
 from reprodiff.tree import (
     Content,
     Field,
@@ -22,6 +22,7 @@ from reprodiff.tree import (
     Table,
     children,
     fields,
+    leaves,
     open_content,
     step,
 )
@@ -134,6 +135,11 @@ class Comparison:
         self.differing = 0
         self.level = 0
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing differs but what was excluded and what follows from it."""
+        return not (self.changes or self.orders or self.through or self.notices)
+
     def path_of(self, where: str, keys: tuple[bytes, ...]) -> str:
         """Return the full path of a place in this stream."""
         return f"{self.path}!/{fill(where, keys)}"
@@ -181,14 +187,16 @@ def compare(left: Source, right: Source, path: str, budget: Budget, level: int =
                 lambda: formats.parse(entry, right, budget),
                 left.size + right.size,
             )
-        except FormatError as error:
-            found.notices.append(Notice("damaged", path, f"{entry.name}: {error}"))
-        except LimitError as error:
-            found.notices.append(Notice("limit", path, f"{entry.name}: {error}"))
+        except (FormatError, LimitError) as error:
+            found.notices.append(Notice(trouble(error), path, f"{entry.name}: {error}"))
         else:
             found.format = entry.name
             found.roots = (one, two)
-            _Walk(found, budget).groups(one, two, entry.name, ())
+            walk = Walk(found, budget)
+            if described.walk is not None:
+                described.walk(walk, one, two)
+            else:
+                walk.groups(one, two, entry.name, ())
             return found
     elif level >= budget.depth:
         found.notices.append(Notice("limit", path, "streams lie too deep inside each other (--max-depth raises it)"))
@@ -196,6 +204,13 @@ def compare(left: Source, right: Source, path: str, budget: Budget, level: int =
         return found
     _compare_bytes(found)
     return found
+
+
+def trouble(error: FormatError | LimitError) -> str:
+    """Return the kind of notice that an error makes."""
+    if isinstance(error, MissingLibraryError):
+        return "missing-library"
+    return "limit" if isinstance(error, LimitError) else "damaged"
 
 
 def both(left: Callable[[], T], right: Callable[[], T], work: int) -> tuple[T, T]:
@@ -314,8 +329,7 @@ def _compare_decoded(found: Comparison, left: formats.Entry, right: formats.Entr
             found.left.size + found.right.size,
         )
     except (FormatError, LimitError) as error:
-        kind = "limit" if isinstance(error, LimitError) else "damaged"
-        found.notices.append(Notice(kind, found.path, str(error)))
+        found.notices.append(Notice(trouble(error), found.path, str(error)))
         return False
     where = "compressed"
     found.format = where
@@ -323,20 +337,22 @@ def _compare_decoded(found: Comparison, left: formats.Entry, right: formats.Entr
         Leaf(where, 0, found.left.size, Role.PAYLOAD, content=Content(left.name, lambda _b: one)),
         Leaf(where, 0, found.right.size, Role.PAYLOAD, content=Content(right.name, lambda _b: two)),
     )
-    _Walk(found, budget).payloads(*nodes, where, ())
+    Walk(found, budget).payloads(*nodes, where, ())
     return True
 
 
 def _only_payload(entry: formats.Entry, source: Source, budget: Budget) -> Source:
-    """Return the decoded stream of a compressed one. Raises FormatError when it has several parts."""
+    """Return the decoded stream of a compressed one. Raises FormatError when it holds something else beside it."""
     root = formats.parse(entry, source, budget)
-    payloads = [node for node in children(root) if isinstance(node, Leaf) and node.content is not None]
-    if len(payloads) != 1:
-        raise FormatError(f"{entry.name}: several compressed parts")
-    return open_content(source, payloads[0], budget)
+    if any(node.name in {"trailing", "skippable"} for node in children(root)):
+        raise FormatError(f"{entry.name}: more than compressed parts")
+    payloads = [leaf for _path, leaf in leaves(root) if leaf.content is not None]
+    if len(payloads) == 1:
+        return open_content(source, payloads[0], budget)
+    return spool((piece for leaf in payloads for piece in chunks(open_content(source, leaf, budget))), budget)
 
 
-class _Walk:
+class Walk:
     """Walks two trees of one format side by side and fills a Comparison."""
 
     def __init__(self, found: Comparison, budget: Budget) -> None:
@@ -348,6 +364,8 @@ class _Walk:
 
     def groups(self, left: Group, right: Group, where: str, keys: tuple[bytes, ...]) -> None:
         aligned = align(children(left), children(right))
+        if self.budget.exclude is not None:
+            aligned = self.included(aligned)
         for one, two in aligned.pairs:
             self.nodes(one, two, f"{where}/{step(one)}", keys)
         for node in aligned.left:
@@ -356,6 +374,20 @@ class _Walk:
             self.alone(None, node, f"{where}/{step(node)}", keys)
         if aligned.moved:
             self.order(aligned.pairs, where, keys)
+
+    def included(self, aligned: Aligned) -> Aligned:
+        """Leave out what is not to be compared, and count it."""
+
+        def wanted(node: Node) -> bool:
+            exclude = self.budget.exclude
+            if exclude is None or not isinstance(node, Group) or node.key is None or not exclude(node.key):
+                return True
+            self.budget.excluded += 1
+            return False
+
+        pairs = [pair for pair in aligned.pairs if wanted(pair[0])]
+        left, right = [n for n in aligned.left if wanted(n)], [n for n in aligned.right if wanted(n)]
+        return Aligned(pairs, left, right, aligned.moved)
 
     def nodes(self, one: Node, two: Node, where: str, keys: tuple[bytes, ...]) -> None:
         if isinstance(one, Group) and isinstance(two, Group):
@@ -420,10 +452,17 @@ class _Walk:
                 assert isinstance(left, Leaf) and isinstance(right, Leaf)
                 whole = self.left.read(one.start, one.stop), self.right.read(two.start, two.stop)
                 self.leaves(left, right, f"{where}/{left.name}", keys, whole)
+        # What one table has and the other has not lies in the same places: blank under both, it does not differ.
+        if self.bytes_of(self.left, aligned.left) == self.bytes_of(self.right, aligned.right):
+            return
         for left in aligned.left:
             self.alone(left, None, f"{where}/{step(left)}", keys)
         for right in aligned.right:
             self.alone(None, right, f"{where}/{step(right)}", keys)
+
+    @staticmethod
+    def bytes_of(source: Source, nodes: list[Node]) -> bytes:
+        return b"".join(source.read(node.start, node.stop) for node in nodes)
 
     def leaves(
         self, one: Leaf, two: Leaf, where: str, keys: tuple[bytes, ...], whole: tuple[bytes, bytes] | None = None
@@ -468,13 +507,14 @@ class _Walk:
                 size,
             )
         except (FormatError, LimitError) as error:
-            kind = "limit" if isinstance(error, LimitError) else "damaged"
-            self.found.notices.append(Notice(kind, path, str(error)))
+            self.found.notices.append(Notice(trouble(error), path, str(error)))
             where_differs = self.measured(one, two)
             change.size, change.spans = where_differs.size, where_differs.spans
             self.change(where, change, Role.PAYLOAD, one.codec)
             return
         inner = compare(left, right, path, self.budget, self.found.level + 1)
+        if inner is not None and inner.empty and self.budget.exclude is not None:
+            return
         if inner is not None and one.content is None and two.content is None:
             # A stored payload's bytes are counted by the comparison of the stream that they are.
             change.size = (
@@ -536,9 +576,34 @@ class _Walk:
         tally.bytes += change.size
         self.found.differing += change.size
 
+    def put(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
+        self.change(where, self.between(keys, left, right), Role.VALUE, codec)
+
+    def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
+        self.follow(where, self.between(keys, left, right), codec)
+
+    def put_follows(self, where: str, count: int, size: int, left: Span, right: Span) -> None:
+        first = self.between((), left, right)
+        first.size = 0
+        self.follow(where, first, RAW)
+        tally = self.found.follows[where]
+        tally.count += count - 1
+        tally.bytes += size
+        self.found.differing += size
+
+    def notice(self, kind: str, text: str) -> None:
+        self.found.notices.append(Notice(kind, self.found.path, text))
+
+    def between(self, keys: tuple[bytes, ...], left: Span, right: Span) -> Change:
+        """Return the change of two spans that correspond."""
+        a, b = self.left.read(*left), self.right.read(*right)
+        return self.changed(Leaf("span", *left), Leaf("span", *right), keys, a, b)
+
     def order(self, pairs: list[tuple[Node, Node]], where: str, keys: tuple[bytes, ...]) -> None:
         """Note the order of the children that both sides have; a move itself has no bytes."""
         right = sorted((two for _one, two in pairs), key=lambda node: node.start)
+        if [two for _one, two in pairs] == right:
+            return
         self.found.orders.append(
             Order(
                 where,

@@ -9,6 +9,10 @@ class FormatError(ReprodiffError):
     """Bytes break the specification of the format that they look like."""
 
 
+class MissingLibraryError(FormatError):
+    """A format is known and cannot be opened here for want of a library; the text names who brings it."""
+
+
 class LimitError(ReprodiffError):
     """A limit of the `Budget` was reached before the work was complete."""
 

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from reprodiff.codecs import Codec, show_bytes, show_time
 from reprodiff.compare import Change, Comparison, Notice, Order
+from reprodiff.digests import Digests, followed
 from reprodiff.rules import Rule, Rules
 from reprodiff.sources import Source
 from reprodiff.spans import Span
-from reprodiff.tree import Group, Node, Record, Table, children
+from reprodiff.tree import Group, Leaf, Node, Record, Table, children
 
 T = TypeVar("T")
 EXAMPLES = 3
@@ -60,7 +61,7 @@ class Consequence(NamedTuple):
 
 
 class Unexplained(NamedTuple):
-    """A change without a cause."""
+    """A change without a cause. type: what the bytes are that no format claimed, where a library knows it."""
 
     path: str
     kind: str
@@ -68,6 +69,7 @@ class Unexplained(NamedTuple):
     spans: tuple[Span | None, Span | None]
     left: str
     right: str
+    type: str = ""
 
 
 class Account(NamedTuple):
@@ -82,13 +84,17 @@ class Account(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Everything that a report is made from; causes in the order of the streams that they were found in."""
+    """Everything that a report is made from; causes in the order of the streams that they were found in.
+
+    recorded: whether checksums of differing contents are recorded in other contents, where no rewrite follows them.
+    """
 
     findings: dict[str, Finding]
     consequences: list[Consequence]
     unexplained: list[Unexplained]
     accounts: list[Account]
     notices: list[Notice]
+    recorded: bool
     spans: dict[str, list[tuple[Span | None, Span | None]]]
 
     @property
@@ -107,10 +113,10 @@ class Explanation(NamedTuple):
 class Evidence:
     """What a rule's claim may look at: the stream pair around a change."""
 
-    def __init__(self, comparison: Comparison, outer: "Evidence | None", top: Comparison) -> None:
+    def __init__(self, comparison: Comparison, outer: "Evidence | None", run: "_Run") -> None:
         self.comparison = comparison
         self.outer = outer
-        self.top = top
+        self.run = run
         self.where = ""
         self._known: dict[Callable[..., Any], Any] = {}
         self._rows: dict[str, list[tuple[bytes, _Row, _Row]]] = {}
@@ -154,6 +160,15 @@ class Evidence:
     def payload(self, side: int, member: Group) -> bytes | None:
         """Return the stored payload of a member of one side, 0 for left, None where it has none."""
         return payload_of((self.comparison.left, self.comparison.right)[side], member)
+
+    def follows_from(self, change: Change) -> bool:
+        """Tell whether all that differs are recorded digests and sizes of contents that differ as well."""
+        if change.left is None or change.right is None:
+            return False
+        found = followed(change.left, change.right, self.run.digests)
+        if found:
+            self.run.recorded[id(change)] = found
+        return bool(found)
 
     def twin(self, change: Change) -> bytes | None:
         """Return the key of a member that the other side alone has and whose content is the same."""
@@ -221,7 +236,11 @@ def explain(top: Comparison, rules_for: Callable[[str], Rules]) -> Explanation:
     """Ask the rules about every change of a comparison and of all inside it."""
     run = _Run(rules_for, top)
     run.stream(top, None)
-    return Explanation(run.findings, run.consequences, run.unexplained, run.accounts, run.notices, run.spans)
+    run.settle()
+    recorded = bool(run.recorded)
+    return Explanation(
+        run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded, run.spans
+    )
 
 
 class _Run:
@@ -234,11 +253,27 @@ class _Run:
         self.accounts: list[Account] = []
         self.notices: list[Notice] = []
         self.spans: dict[str, list[tuple[Span | None, Span | None]]] = {}
+        self.recorded: dict[int, list[Comparison]] = {}
+        self._digests: Digests | None = None
+        self._causes: dict[int, set[str]] = {}
+        self._pending: list[tuple[int, list[Comparison]]] = []
+
+    def digests(self) -> Digests:
+        """Return the digests of all contents that differ, made when first asked for."""
+        if self._digests is None:
+            self._digests = Digests(self.top)
+        return self._digests
+
+    def settle(self) -> None:
+        """Say what recorded digests follow from: known once all streams are explained."""
+        for slot, sources in self._pending:
+            of = set().union(*(self._causes.get(id(source), set()) for source in sources))
+            self.consequences[slot] = self.consequences[slot]._replace(of=tuple(sorted(of)))
 
     def stream(self, comparison: Comparison, outer: Evidence | None) -> set[str]:
         """Explain one stream and those inside it; returns the causes, with `unexplained` among them if any is."""
         rules = self.rules_for(comparison.format)
-        evidence = Evidence(comparison, outer, self.top)
+        evidence = Evidence(comparison, outer, self)
         slot = len(self.accounts)
         self.accounts.append(Account(comparison.path, 0, 0, 0, 0, 0))
         self.notices += comparison.notices
@@ -265,6 +300,7 @@ class _Run:
             sums["suspected"],
             sums[UNEXPLAINED],
         )
+        self._causes[id(comparison)] = causes
         return causes
 
     def place(
@@ -292,8 +328,18 @@ class _Run:
             bucket[2].append(change)
             sums[sure] += change.size
         for rule, sure, found in claimed.values():
+            if sure == "consequence":
+                self.record(comparison, where, found)
+                continue
             causes.add(rule.cause)
             self.fold(comparison, where, rule, sure, found, evidence)
+
+    def record(self, comparison: Comparison, where: str, changes: list[Change]) -> None:
+        """Note changes that follow from contents elsewhere."""
+        sources = [source for change in changes for source in self.recorded[id(change)]]
+        self._pending.append((len(self.consequences), sources))
+        path = f"{comparison.path}!/{where}"
+        self.consequences.append(Consequence(path, (), len(changes), sum(change.size for change in changes)))
 
     def judge(self, change: Change, rules: tuple[Rule, ...], evidence: Evidence) -> tuple[Rule | None, str]:
         kind = change.kind
@@ -356,12 +402,22 @@ class _Run:
     ) -> None:
         """Payloads whose decoded streams differ follow from what lies inside them."""
         of: set[str] = set()
-        total = 0
+        total = follow = 0
         for change in changes:
             assert change.inner is not None
             of |= self.stream(change.inner, evidence)
             evidence.where = where
+            if _is_partial(change):
+                # What lies inside is told above; that it is all that differs is not known.
+                spans = spans_of(change)
+                self.spans.setdefault(comparison.path, []).append(spans)
+                path = comparison.path_of(where, change.keys)
+                self.unexplained.append(Unexplained(path, change.kind, change.size, spans, "…", "…"))
+                sums[UNEXPLAINED] += change.size
+                of.add(UNEXPLAINED)
+                continue
             total += change.size
+            follow += 1
             for rule in rules:
                 sure = rule.claim(change, evidence) if rule.kind == "encoding" and rule.claim else None
                 if sure:
@@ -371,8 +427,9 @@ class _Run:
                     break
         sums["consequence"] += total
         causes |= of
-        path = f"{comparison.path}!/{where}"
-        self.consequences.append(Consequence(path, tuple(sorted(of)), len(changes), total))
+        if follow:
+            path = f"{comparison.path}!/{where}"
+            self.consequences.append(Consequence(path, tuple(sorted(of)), follow, total))
 
     def fold_encoder(
         self, comparison: Comparison, where: str, rule: Rule, sure: str, change: Change, evidence: Evidence
@@ -404,7 +461,18 @@ class _Run:
             spans = (_hull(pair[0] for pair in pairs), _hull(pair[1] for pair in pairs))
         if change.left is not None and change.right is not None and len(pairs) and change.size and where == "bytes":
             left, right = _preview(change, spans)
-        self.unexplained.append(Unexplained(path, change.kind, change.size, spans, left, right))
+        named = ""
+        if where == "bytes":
+            from reprodiff.describe import kinds
+
+            named = kinds(comparison.left, comparison.right)
+        self.unexplained.append(Unexplained(path, change.kind, change.size, spans, left, right, named))
+
+
+def _is_partial(change: Change) -> bool:
+    """Tell whether the bytes of a payload say more than its decoded content."""
+    node = change.nodes[0] if change.nodes else None
+    return isinstance(node, Leaf) and node.content is not None and node.content.partial
 
 
 def _hull(spans: Iterator[Span | None]) -> Span:

@@ -12,7 +12,7 @@ from reprodiff.encoders import LABELS
 from reprodiff.errors import LimitError, NormalizeError, ReprodiffError
 from reprodiff.replace import Original, create, is_temporary, replace
 from reprodiff.rewrite import Rewritten, Rulebook, canonical, emit, rewrite, size_of
-from reprodiff.rules import UNIFY, Drop, DropEmpty, Policy, Rederive, Reencode, Respell, Rule, Set, Sort
+from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.sources import Source, chunks, open_file, same
 from reprodiff.tree import Role
 
@@ -104,6 +104,11 @@ def normalize(path: str, plan: Plan) -> Done:
         return Done(path, "failed", notices=(f"left as it is: {(error.strerror or str(error)).lower()}",))
     except RecursionError:
         return Done(path, "failed", notices=("left as it is: its parts lie too deep inside each other",))
+    except Exception as error:
+        if os.environ.get("REPRODIFF_TRACEBACK"):
+            raise
+        text = f"left as it is: internal error, please report it: {type(error).__name__}: {error}"
+        return Done(path, "failed", notices=(text,))
 
 
 def _decide(path: str, source: Source, plan: Plan, put: Callable[[Rewritten], None]) -> Done:
@@ -201,21 +206,26 @@ def _verify_stream(found: Comparison, plan: Plan) -> None:
         raise NormalizeError(f"the result could not be checked ({notice.text})")
     for where, changes in found.changes.items():
         here = rules.at(where)
-        if any(isinstance(rule.action, Respell) for prefix in _above(where) for rule in rules.at(prefix)):
+        if _respelled(where, rules):
             continue
         place = found.places[where]
         for change in changes:
             if not _meant(change, here, place.role, place.codec, found, plan.policy):
-                raise NormalizeError(f"{found.path_of(where, change.keys).lstrip('!/')} would change, and no rule says so")
+                raise NormalizeError(
+                    f"{found.path_of(where, change.keys).lstrip('!/')} would change, and no rule says so"
+                )
     for order in found.orders:
         if not any(isinstance(rule.action, Sort) for rule in rules.at(order.where)):
             raise NormalizeError(f"{order.where} would be in another order, and no rule says so")
 
 
-def _above(where: str) -> Iterator[str]:
+def _respelled(where: str, rules: Rules) -> bool:
+    """Tell whether a place lies in a group whose head is spelled anew as a whole."""
     while "/" in where:
         where = where.rpartition("/")[0]
-        yield where
+        if any(isinstance(rule.action, Respell) and rule.action.at == where for rule in rules.at(where)):
+            return True
+    return False
 
 
 def _meant(
@@ -229,7 +239,8 @@ def _meant(
     for rule in rules:
         if isinstance(rule.action, Reencode) and change.same:
             return policy.mode == UNIFY
-        if isinstance(rule.action, Rederive):
+        # What was written is stable: a number that a rule gives is the one that it would give again.
+        if isinstance(rule.action, Rederive | Number):
             return True
         if isinstance(rule.action, Set):
             old, new = found.left.read(change.l0, change.l1), found.right.read(change.r0, change.r1)

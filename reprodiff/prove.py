@@ -5,14 +5,16 @@ same bytes on both sides, or dropped on both, or is DERIVED and was seen to foll
 equal as bytes already. The tests hold this against rewriting whole files and comparing those.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
 from reprodiff.compare import Comparison, Order
 from reprodiff.explain import Claimed, Explanation
 from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
-from reprodiff.rules import UNIFY, Drop, DropEmpty, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
+from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.tree import Group, Leaf, children
 
 POLICY = Policy(0, UNIFY)
@@ -31,7 +33,7 @@ def prove(explanation: Explanation, rules_for: Callable[[str], Rules], budget: B
     if verdict != "explained":
         return "suspected" if verdict == "suspected" else "none"
     proofs = {finding.proof for finding in explanation.findings.values()}
-    return "proved" if proofs == {"proved"} else "consistent"
+    return "proved" if proofs <= {"proved"} and not explanation.recorded else "consistent"
 
 
 def _shown(claimed: Claimed, rules_for: Callable[[str], Rules], budget: Budget) -> bool:
@@ -41,6 +43,8 @@ def _shown(claimed: Claimed, rules_for: Callable[[str], Rules], budget: Budget) 
         return True
     if isinstance(action, Set):
         return _set_alike(rule, claimed)
+    if isinstance(action, Number):
+        return _numbered_alike(action, claimed, rules_for)
     if isinstance(action, Respell):
         return _rewritten_alike(claimed.comparison, rules_for, budget)
     return False
@@ -75,7 +79,7 @@ def _ordered(rule: Rule, comparison: Comparison, order: Order) -> bool:
         return False
     sides = []
     for root in comparison.roots:
-        group = _find(root, order.where, comparison.format)
+        group = _find(root, order.where, comparison.format, order.keys)
         if group is None:
             return False
         keyed = [node for node in children(group) if isinstance(node, Group) and node.key is not None]
@@ -86,12 +90,46 @@ def _ordered(rule: Rule, comparison: Comparison, order: Order) -> bool:
     return [key for key in sides[0] if key in common] == [key for key in sides[1] if key in common]
 
 
-def _find(root: Group, where: str, name: str) -> Group | None:
+def _numbered_alike(action: Number, claimed: Claimed, rules_for: Callable[[str], Rules]) -> bool:
+    """Tell whether the members that differ get the same values on both sides, in the canonical order."""
+    comparison = claimed.comparison
+    if comparison.roots is None:
+        return False
+    where = claimed.where.rpartition("[*]")[0].rpartition("/")[0]
+    sorts = [rule.action for rule in rules_for(comparison.format).at(where) if isinstance(rule.action, Sort)]
+    known: dict[tuple[int, tuple[bytes, ...]], list[tuple[int, int, Any]]] = {}
+    for change in claimed.changes:
+        values = []
+        for side, (root, place) in enumerate(zip(comparison.roots, (change.l0, change.r0), strict=True)):
+            row = known.get((side, change.keys[:-1]))
+            if row is None:
+                group = _find(root, where, comparison.format, change.keys)
+                nodes = [] if group is None else children(group)
+                keyed = [node for node in nodes if isinstance(node, Group) and node.key is not None]
+                for sort in sorts:
+                    keyed = sort.arrange(keyed)
+                numbered = zip(keyed, action.values(keyed, POLICY), strict=True)
+                row = known[side, change.keys[:-1]] = sorted((node.start, node.stop, value) for node, value in numbered)
+            at = bisect_right(row, place, key=lambda found: found[0]) - 1
+            if at < 0 or place >= row[at][1]:
+                return False
+            values.append(row[at][2])
+        if values[0] != values[1]:
+            return False
+    return True
+
+
+def _find(root: Group, where: str, name: str, keys: tuple[bytes, ...]) -> Group | None:
+    """Return the group at a path pattern; keys: those of its steps, outermost first."""
     group = root
+    rest = iter(keys)
     for step in where.removeprefix(name).strip("/").split("/"):
         if not step:
             break
-        found = next((node for node in children(group) if isinstance(node, Group) and node.name == step), None)
+        key = next(rest, None) if step.endswith("[*]") else None
+        name = step.removesuffix("[*]")
+        nodes = (node for node in children(group) if isinstance(node, Group))
+        found = next((node for node in nodes if (node.name, node.key) == (name, key)), None)
         if found is None:
             return None
         group = found

@@ -43,7 +43,7 @@ class Original:
         size = self.status.st_size
         self.source: Source = Bytes(self._file.read(BLOCK + 1)) if size <= BLOCK else File(self._file, size)
 
-    def __enter__(self) -> "Original":
+    def __enter__(self) -> "Original":  # noqa: PYI034 - Self would import typing for one word
         return self
 
     def __exit__(self, *_error: object) -> None:

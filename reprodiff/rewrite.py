@@ -5,14 +5,14 @@ DERIVED leaves from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from reprodiff import encoders, formats
 from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
 from reprodiff.derived import holds
 from reprodiff.errors import FormatError, LimitError, NormalizeError
-from reprodiff.rules import UNIFY, Drop, DropEmpty, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
+from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.sources import Source, chunks, spool
 from reprodiff.tree import Derive, Group, Leaf, Node, Record, Role, children, open_content, step
 
@@ -111,6 +111,10 @@ class _Rewriter:
         self.causes: set[str] = set()
         self.encoders: set[str] = set()
         self.known: dict[tuple[int, bytes], bytes] = {}
+        # The innermost keyed group around the node at hand, and the row that it stands in.
+        self.member: Group | None = None
+        self.row: list[Node] = []
+        self.numbers: dict[tuple[int, int], tuple[list[Node], dict[int, Any]]] = {}
         self.forced = False
         self.derived = False
 
@@ -146,7 +150,10 @@ class _Rewriter:
             elif isinstance(rule.action, Respell) and rule.action.at == where:
                 respell = rule
         parts = out.parts = []
+        around = self.member, self.row
         for child in nodes:
+            if isinstance(child, Group) and child.key is not None:
+                self.member, self.row = child, nodes
             place = f"{where}/{step(child)}"
             rules = self.rules.at(place)
             if rules and child.stop > child.start and self.drops(child, rules):
@@ -159,6 +166,7 @@ class _Rewriter:
             parts.append(part)
             if part.changed:
                 out.changed = True
+        self.member, self.row = around
         if respell is not None:
             self.respell(out, respell)
         return out
@@ -249,7 +257,28 @@ class _Rewriter:
                 if new != old:
                     self.causes.add(rule.cause)
                     return new
+            elif isinstance(rule.action, Number):
+                new = self.numbered(old, rule, codec, size)
+                if new != old:
+                    self.causes.add(rule.cause)
+                    return new
         return old
+
+    def numbered(self, old: bytes, rule: Rule, codec: Codec, size: int) -> bytes:
+        """Return the spelling of what a member's place in its row gives; one that cannot be spelled stays."""
+        assert isinstance(rule.action, Number)
+        found = self.numbers.get((id(rule), id(self.row)))
+        if found is None:
+            keyed = [node for node in self.row if isinstance(node, Group) and node.key is not None]
+            values = rule.action.values(keyed, self.policy)
+            # The row is kept, so that nothing else can get its id.
+            found = self.row, {id(node): value for node, value in zip(keyed, values, strict=True)}
+            self.numbers[id(rule), id(self.row)] = found
+        try:
+            value = found[1][id(self.member)]
+            return old if codec.decode(old) == value and self.policy.mode != UNIFY else codec.encode(value, size)
+        except (ValueError, OverflowError, IndexError, KeyError):
+            return old
 
     def leaf(self, leaf: Leaf, where: str) -> _Out:
         out = _Out(leaf)

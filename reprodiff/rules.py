@@ -59,6 +59,13 @@ class Sort(NamedTuple):
     arrange: Callable[[list[Group]], list[Group]]
 
 
+class Number(NamedTuple):
+    """Replace a field of a group's keyed children by what follows from their order: (members in the new order,
+    policy) to a value for each."""
+
+    values: Callable[[list[Group], Policy], list[Any]]
+
+
 class Reencode(NamedTuple):
     """Write the payload again with the canonical encoder; done in "unify" mode only, it may make a file longer."""
 
@@ -73,9 +80,10 @@ class Respell(NamedTuple):
     head: Callable[[bytes], bytes]
 
 
-Action: TypeAlias = Set | Drop | DropEmpty | Rederive | Sort | Reencode | Respell
-Sureness: TypeAlias = Literal["origin", "suspected"]
-# (change, evidence) to how sure the rule is that the change has this cause; None: not this cause
+Action: TypeAlias = Set | Drop | DropEmpty | Rederive | Sort | Number | Reencode | Respell
+Sureness: TypeAlias = Literal["origin", "suspected", "consequence"]
+# (change, evidence) to how sure the rule is that the change has this cause; "consequence": it follows from contents
+# that differ elsewhere (Evidence.follows_from); None: not this cause
 Claim: TypeAlias = Callable[[Any, Any], Sureness | None]
 
 

@@ -86,12 +86,30 @@ class Table:
         self.derived = tuple(field for field in fields if field.derive)
 
 
+class Traits(NamedTuple):
+    """What encoded bytes show of how they were made: what the encoder was told, whatever the content is, and what
+    may as well follow from the content (sizes, counts). Name to value, both for people."""
+
+    settings: Mapping[str, str]
+    loose: Mapping[str, str] = {}
+
+
 class Content(NamedTuple):
-    """How a PAYLOAD leaf encodes another stream. encode: name of the encoder that can write it again, if any."""
+    """How a PAYLOAD leaf encodes another stream.
+
+    encode   name of the encoder that can write it again, if any
+    layout   the encoded bytes partitioned as their specification names them, for people to inspect: comparing and
+             rewriting take the leaf as one, because an encoder writes it as one
+    traits   what shows of the encoder and its settings
+    partial  the inner stream says less than the bytes do: where these differ, that does not follow from it alone
+    """
 
     name: str
     open: Callable[[Budget], Source]
     encode: str | None = None
+    layout: "Callable[[], list[Node]] | None" = None
+    traits: Callable[[], Traits] | None = None
+    partial: bool = False
 
 
 class Leaf:

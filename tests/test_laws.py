@@ -153,8 +153,11 @@ def test_every_differing_leaf_is_in_the_comparison(recipe):
         ]
         named = {*comparison.changes, *comparison.follows, *comparison.through}
         for path in {*sides[0], *sides[1]}:
-            if sides[0].get(path) != sides[1].get(path):
+            one, two = sides[0].get(path), sides[1].get(path)
+            if one != two:
                 where = path[0]
+                if None in {one, two} and not b"".join([*(one or ()), *(two or ())]).strip(b"\0"):
+                    continue  # a blank field of one dialect's header: the other has blanks there under another name
                 assert any(where == place or where.startswith(f"{place}/") for place in named), path
 
 
@@ -218,8 +221,8 @@ def test_a_changed_value_is_named_by_its_path(data):
     comparison = compare(source, Bytes(changed), "left", Budget())
     explanation = explain(comparison, normalizers.rulebook)
     named = {place for found in comparison.all() for place in found.changes}
-    assert where in named
-    assert named == {where}
+    assert len(named) == 1
+    assert all(where == place or where.startswith(f"{place}/") for place in named), (where, named)
     assert explanation.unexplained or explanation.findings
 
 

@@ -100,6 +100,7 @@ RULES: tuple[Rule, ...] = (
     Rule(PAX, "tar-format", _FORMAT_WHY, RESPELL, "one-sided", claim=names_only, opt_in=True),
     Rule(f"{PAX}/header/name", "tar-pax-records", _PAX_WHY, Set(_without_pid)),
     Rule(f"{PAX}/header/mtime", "tar-mtime", "when tar wrote the extended header", Set(clamp)),
+    Rule(f"{HEADER}/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Set(zero)),
     *_owner(f"{PAX}/header"),
     *(Rule(f"{PAX}/records/{keyword}{end}", "tar-xattr-dev", "extended attributes of the file system that was packed",
            None, kind, suspect)

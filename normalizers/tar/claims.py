@@ -102,11 +102,11 @@ def _links_or_copies(evidence: Any) -> set[bytes]:
     by_key = [{pair[side].key: pair[side] for pair in comparison.members} for side in (0, 1)]
     found = set()
     for pair in comparison.members:
-        flags = [group.info[1].typeflag for group in pair]
+        flags = [group.info.typeflag for group in pair]
         if (flags[0] == LINK) == (flags[1] == LINK):
             continue
         link = 0 if flags[0] == LINK else 1
-        target = by_key[link].get(member_key(pair[link].info[1].linkname))
+        target = by_key[link].get(member_key(pair[link].info.linkname))
         if target is not None and evidence.payload(link, target) == evidence.payload(1 - link, pair[1 - link]):
             found.add(pair[0].key)
     return found

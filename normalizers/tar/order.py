@@ -28,7 +28,7 @@ def _place(
     queue = [member]
     while queue:
         one = queue.pop(0)
-        info = one.info[1]
+        info = one.info
         target = member_key(info.linkname) if info.typeflag == LINK else None
         if target is not None and target in names and target not in seen and target != one.key:
             waiting.setdefault(target, []).append(one)

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from reprodiff.budget import Budget
+from reprodiff.codecs import Codec
 from reprodiff.errors import FormatError
 from reprodiff.sources import Source
-from reprodiff.tree import Group
+from reprodiff.spans import Span
+from reprodiff.tree import Group, Node
 
 HEAD = 4096
+TAIL = 22 + 0xFFFF
 
 
 class Hunk(NamedTuple):
@@ -20,17 +23,49 @@ class Hunk(NamedTuple):
     right: tuple[int, int]
 
 
+class Walk(Protocol):
+    """What a format with its own way to compare is handed: both streams, and where to put what it finds.
+
+    Every byte that differs must be put into exactly one change, follow or payload; sizes count as in
+    `spans.differing`. Places are path patterns that start with the format's name.
+    """
+
+    left: Source
+    right: Source
+    budget: Budget
+
+    def nodes(self, one: Node, two: Node, where: str, keys: tuple[bytes, ...], /) -> None:
+        """Compare two nodes as any tree is compared; where: the place of these nodes."""
+
+    def alone(self, one: Node | None, two: Node | None, where: str, keys: tuple[bytes, ...], /) -> None:
+        """Note a node that one side alone has."""
+
+    def put(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec, /) -> None:
+        """Note a change: spans of both sides whose bytes differ, at one place."""
+
+    def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec, /) -> None:
+        """Note a difference that follows from others and was seen to hold on both sides."""
+
+    def put_follows(self, where: str, count: int, size: int, left: Span, right: Span, /) -> None:
+        """Note many such differences at once: how many, how many bytes, and the first as an example."""
+
+    def notice(self, kind: str, text: str, /) -> None:
+        """Note what a person should know: kind as in the report."""
+
+
 class Format(NamedTuple):
     """What a module in this package brings as `FORMAT`.
 
     parse   bytes to a tree; raises FormatError when the bytes break the specification
     hunks   aligns two streams whose parts have no names (text); None where the tree aligns by name
+    walk    compares two trees where more than names and keys tells what corresponds (addresses); None: as any tree
     """
 
     name: str
     spec: str
     parse: Callable[[Source, Budget], Group]
     hunks: Callable[[bytes, bytes], list[Hunk]] | None = None
+    walk: Callable[[Walk, Group, Group], None] | None = None
 
 
 class Entry(NamedTuple):
@@ -40,6 +75,7 @@ class Entry(NamedTuple):
     probe   name of a function of the module, (head, source) -> bool, asked after the magics
     depth   what `reprodiff formats` says about how far it is understood
     payload whether such a file is a compressor's: one encoded stream, whatever is around it
+    tail    bytes that must lie in the last TAIL bytes, for formats that start with anything
     """
 
     name: str
@@ -47,6 +83,7 @@ class Entry(NamedTuple):
     depth: str
     probe: str = ""
     payload: bool = False
+    tail: bytes = b""
 
     @property
     def module(self) -> str:
@@ -59,6 +96,33 @@ FORMATS: tuple[Entry, ...] = (
     ),
     # A v7 header has no magic, but like all others a checksum that ends in NUL, space, or both.
     Entry("tar", ((257, b"ustar"), (154, b"\0 "), (154, b" \0"), (155, b"\0")), "v7, ustar, GNU, pax; every field and record; members entered", "probe"),
+    Entry("xz", ((0, b"\xfd7zXZ\0"),), "headers, index, several streams; payload entered", payload=True),
+    Entry("bzip2", ((0, b"BZh"),), "level, several streams; payload entered", "probe", payload=True),
+    # Both may start with skippable frames, whose magic differs in its first byte.
+    Entry("zstd", ((0, b"\x28\xb5\x2f\xfd"), (1, b"\x2a\x4d\x18")), "frame headers, skippable frames; payload entered",
+          "probe", payload=True),
+    Entry("lz4", ((0, b"\x04\x22\x4d\x18"), (0, b"\x02\x21\x4c\x18"), (1, b"\x2a\x4d\x18")),
+          "frame headers, skippable and legacy frames; payload entered", "probe", payload=True),
+    # The magic of ISO 9660 lies behind the head; `lzma` has none, but likely numbers: after all that have one.
+    Entry("archive", (), "7z, cab, iso9660, rar, xar, lha, warc: members through libarchive, the container as bytes",
+          "probe"),
+    Entry("lzma", (), "properties, sizes; payload entered", "probe", payload=True),
+    Entry(
+        "zip",
+        ((0, b"PK\3\4"), (0, b"PK\5\6")),
+        "every field of headers, extra fields, directory, zip64; signing block; members entered",
+    ),
+    Entry("ar", ((0, b"!<arch>\n"), (0, b"!<thin>\n")), "GNU, BSD, thin, .deb; headers, names, symbol tables; members entered"),
+    Entry(
+        "cpio",
+        ((0, b"070701"), (0, b"070702"), (0, b"070707"), (0, b"\xc7\x71"), (0, b"\x71\xc7")),
+        "newc, crc, odc, binary, several archives and what follows them; every field; members entered",
+        "probe",
+    ),
+    Entry("manifest", ((0, b"Manifest-Version:"),), "every section and attribute, unfolded", "probe"),
+    # A script or stub before the archive: whatever nothing else claims, and has the end of one.
+    Entry("zip", (), "the same behind a script or another prefix", "prefixed", tail=b"PK\5\6"),
+    Entry("javadoc", (), "dates of the head; the rest as text", "probe"),
     # Last: whatever reads as text and is nothing else.
     Entry("text", (), "lines; order, line ends and white space recognized", "probe"),
 )
@@ -66,10 +130,16 @@ FORMATS: tuple[Entry, ...] = (
 
 def identify(source: Source, head: bytes | None = None) -> Entry | None:
     """Return the registry entry of the format that a stream looks like, None for plain bytes."""
+    # A stream that is no bytes of a file (a directory's listing) says itself what it is.
+    known: Entry | None = getattr(source, "entry", None)
+    if known is not None:
+        return known
     if head is None:
         head = source.read(0, HEAD)
     for entry in FORMATS:
         if entry.magics and not any(head.startswith(magic, at) for at, magic in entry.magics):
+            continue
+        if entry.tail and entry.tail not in source.read(max(0, source.size - TAIL), source.size):
             continue
         if entry.probe and not getattr(import_module(entry.module), entry.probe)(head, source):
             continue

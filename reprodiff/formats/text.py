@@ -4,7 +4,7 @@ from reprodiff.budget import Budget
 from reprodiff.formats import HEAD, Format, Hunk
 from reprodiff.sources import Source
 from reprodiff.textdiff import hunks as line_hunks
-from reprodiff.tree import Group, Leaf, Node, Role
+from reprodiff.tree import Group, Leaf, Node, Role, listed
 
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\x0c\x1b\x08"))
 
@@ -43,9 +43,10 @@ def _lines(group: Group) -> list[Node]:
     nodes: list[Node] = []
     data = group.info.read(0, group.stop)
     at = 0
-    for line in _split(data):
-        nodes.append(Leaf("line", at, at + len(line), Role.VALUE))
-        at += len(line)
+    for number, line in enumerate(_split(data), 1):
+        text = Leaf("text", at, at + len(line), Role.VALUE)
+        nodes.append(Group("line", at, text.stop, listed([text]), str(number).encode()))
+        at = text.stop
     return nodes
 
 

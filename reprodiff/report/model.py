@@ -29,7 +29,9 @@ class Entry(NamedTuple):
     references: tuple[str, ...]
 
 
-def build(left: Input, right: Input, explanation: Explanation | None, proof: str, entries: dict[str, Entry]) -> dict[str, Any]:
+def build(
+    left: Input, right: Input, explanation: Explanation | None, proof: str, entries: dict[str, Entry]
+) -> dict[str, Any]:
     """Return the report of a comparison; explanation is None where both sides are equal as bytes."""
     report: dict[str, Any] = {
         "schema": SCHEMA,
@@ -58,6 +60,7 @@ def build(left: Input, right: Input, explanation: Explanation | None, proof: str
             "spans": [None if span is None else list(span) for span in u.spans],
             "left": u.left,
             "right": u.right,
+            **({"type": u.type} if u.type else {}),
         }
         for u in explanation.unexplained
     ]
@@ -89,6 +92,11 @@ def _cause(finding: Finding, entries: dict[str, Entry]) -> dict[str, Any]:
         "debian": {"issues": [], "usertags": []},
         "references": [],
     }
+    members = _members(finding)
+    if members:
+        cause["members"] = members
+    if finding.orders and not finding.claimed:
+        cause["archives"] = len(finding.orders)
     if finding.shift is not None and finding.shifts_agree:
         cause["shift_seconds"] = finding.shift
     if entry:
@@ -96,6 +104,20 @@ def _cause(finding: Finding, entries: dict[str, Entry]) -> dict[str, Any]:
         cause["debian"] = {"issues": list(entry.issues), "usertags": list(entry.usertags)}
         cause["references"] = list(entry.references)
     return cause
+
+
+def _members(finding: Finding) -> int:
+    """Return how many archive members a finding speaks of, 0 where it speaks of something else."""
+    if sum(len(claimed.changes) for claimed in finding.claimed) != finding.count:
+        return 0
+    found: set[tuple[int, tuple[bytes, ...]]] = set()
+    for claimed in finding.claimed:
+        before, member, _after = claimed.where.partition("member[*]")
+        if not member:
+            return 0
+        keys = before.count("[*]") + 1
+        found.update((id(claimed.comparison), change.keys[:keys]) for change in claimed.changes)
+    return len(found)
 
 
 def _example(example: Example) -> dict[str, Any]:

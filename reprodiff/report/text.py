@@ -1,105 +1,159 @@
 """The text report: one screen for a person."""
 
+import os
 from typing import Any
 
-LEFT_MOST = 20
-WIDE = 100
+MOST = 10
+SUSPECTED = 5
+WIDE = 120
+VALUE = 60
+TIMES, TO = "\u00d7", "\u2013"
 COLOURS = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
 
-def render(report: dict[str, Any], *, colour: bool = False, hint: str = "", hidden: int = 0) -> str:
-    """Return the report as text; hint is the last line, a command to run; hidden counts causes left out."""
+def render(report: dict[str, Any], *, colour: bool = False, hint: str = "") -> str:
+    """Return the report as text; hint is the last line, a command to run."""
     paint = _painter(colour)
     lines = [_headline(report, paint), ""]
-    width = max([len(c["family"]) for c in report["causes"]] + [11]) + 2
-    id_width = max([len(c["id"]) for c in report["causes"]] + [10]) + 2
-    for cause in report["causes"]:
-        lines += _cause(cause, width, id_width, paint)
+    causes = report["causes"]
+    width = max([len(c["family"]) for c in causes] + [11]) + 2
+    columns = [
+        max([len(text) for text in column] + [0]) + 2 for column in ([c["id"] for c in causes], map(amount, causes))
+    ]
+    for cause in causes:
+        lines += _cause(cause, width, columns, paint)
+    hidden = report.get("hidden", [])
     if hidden:
-        lines.append(f"  {'hidden':<{width}}{hidden} {_plural('cause', hidden)} (--hide)")
+        lines.append(f"  {'hidden':<{width}}{len(hidden)} {plural('cause', len(hidden))} (--hide)")
+    if report.get("excluded"):
+        lines.append(f"  {'excluded':<{width}}{report['excluded']:,} {plural('name', report['excluded'])} (--exclude)")
     if report["consequences"]:
         lines.append(f"  {'follows':<{width}}{_follows(report['consequences'])}")
     lines += _unexplained(report["unexplained"], width, paint)
-    for notice in report["notices"][:LEFT_MOST]:
-        lines.append(paint("yellow", f"  {notice['kind']:<{width}}{notice['path']}: {notice['text']}"))
+    for notice in report["notices"][:MOST]:
+        where = middle(notice["path"], VALUE)
+        lines.append(paint("yellow", f"  {notice['kind']:<{width}}{where}: {notice['text']}"))
+    if len(report["notices"]) > MOST:
+        lines.append(f"  {'':<{width}}… and {len(report['notices']) - MOST:,} more notices (--json - has all)")
     lines += _arithmetic(report["streams"], width)
     if hint:
         lines += ["", f"  {hint}"]
     return "\n".join(lines) + "\n"
 
 
-def _painter(colour: bool) -> Any:  # noqa: ANN401, FBT001 - (name, text) to text
+def _painter(colour: bool) -> Any:
     if not colour:
         return lambda _name, text: text
     return lambda name, text: f"\x1b[{COLOURS[name]}m{text}\x1b[0m"
 
 
-def _headline(report: dict[str, Any], paint: Any) -> str:  # noqa: ANN401
-    names = f"{report['left']['path']} and {report['right']['path']}"
-    count = len(report["causes"])
-    causes = f"{count} {_plural('cause', count)}"
+def names(report: dict[str, Any]) -> tuple[str, str]:
+    """Return what to call the two sides: their last parts, and as many before them as tell them apart."""
+    left, right = report["left"]["path"], report["right"]["path"]
+    one, two = left.rstrip("/").split("/"), right.rstrip("/").split("/")
+    for count in range(1, max(len(one), len(two)) + 1):
+        if one[-count:] != two[-count:]:
+            return "/".join(one[-count:]), "/".join(two[-count:])
+    return left, right
+
+
+def summary(report: dict[str, Any]) -> tuple[str, str]:
+    """Return the verdict in words, and the colour that goes with it."""
+    count = len(report["causes"]) + len(report.get("hidden", []))
+    causes = f"{count} {plural('cause', count)}"
     verdict = report["verdict"]
-    if verdict == "identical":
-        return f"{names} are identical"
     if verdict == "explained":
-        rest = f"{causes} {'explains' if count == 1 else 'explain'} every differing byte ({report['proof']})"
-        return f"{names} differ: {paint('green', rest)}"
-    open_ = len(report["unexplained"])
+        return f"{causes} {'explains' if count == 1 else 'explain'} every differing byte ({report['proof']})", "green"
     if verdict == "suspected":
         likely = sum(cause["proof"] == "suspected" for cause in report["causes"])
-        rest = f"{causes}, {likely} of them only suspected"
-        return f"{names} differ: {paint('yellow', rest)}"
-    if open_:
-        rest = f"{open_} {_plural('change', open_)} unexplained" + (f", beside {causes}" if count else "")
+        return f"{causes}, {'' if count == 1 else f'{likely} of them '}only suspected", "yellow"
+    changes = len(report["unexplained"])
+    rest = f"{changes:,} {plural('change', changes)} unexplained" if changes else "the comparison is not complete"
+    return rest + (f", beside {causes}" if count else ""), "red"
+
+
+def _headline(report: dict[str, Any], paint: Any) -> str:
+    left, right = names(report)
+    if report["verdict"] == "identical":
+        return f"{left} and {right} are identical"
+    text, colour = summary(report)
+    return f"{left} and {right} differ: {paint(colour, text)}"
+
+
+def amount(cause: dict[str, Any]) -> str:
+    """Return how much a cause changed: members, archives or places, and bytes."""
+    for unit, key in (("member", "members"), ("archive", "archives"), ("place", "count")):
+        if cause.get(key):
+            text = f"{cause[key]:,} {plural(unit, cause[key])}"
+            break
     else:
-        rest = "the comparison is not complete" + (f", beside {causes}" if count else "")
-    return f"{names} differ: {paint('red', rest)}"
-
-
-def _cause(cause: dict[str, Any], width: int, id_width: int, paint: Any) -> list[str]:  # noqa: ANN401
-    amount = f"{cause['count']:,} {_plural('place', cause['count'])}"
+        text = "0 places"
     if cause["bytes"]:
-        amount += f", {cause['bytes']:,} {_plural('byte', cause['bytes'])}"
-    mark = "" if cause["proof"] == "proved" else f" ({cause['proof']})"
-    lines = [f"  {cause['family']:<{width}}{paint('bold', cause['id'])}{' ' * (id_width - len(cause['id']))}{amount}{mark}"]
+        text += f", {cause['bytes']:,} {plural('byte', cause['bytes'])}"
+    return text if cause["proof"] == "proved" else f"{text} ({cause['proof']})"
+
+
+def _cause(cause: dict[str, Any], width: int, columns: list[int], paint: Any) -> list[str]:
     pad = " " * (width + 2)
-    examples = cause["examples"]
-    for example in examples[: 1 if cause["proof"] != "suspected" else 5]:
-        lines.append(f"{pad}{_values(example, cause)}")
-        lines.append(paint("dim", f"{pad}at {_clip(_inside(example['path']), WIDE)}"))
-    if cause["proof"] == "suspected" and len(examples) > 5:  # noqa: PLR2004 - as above
-        lines.append(f"{pad}… and {len(examples) - 5} more")
+    bold = paint("bold", cause["id"]) + " " * (columns[0] - len(cause["id"]))
+    head = f"  {cause['family']:<{width}}{bold}{amount(cause):<{columns[1]}} "
+    lines: list[str] = []
+    shown = cause["examples"][: SUSPECTED if cause["proof"] == "suspected" else 1]
+    for example in shown:
+        text = values(example, cause)
+        if not lines and len(text) + width + sum(columns) < WIDE:
+            lines.append(head + text)
+        else:
+            lines += [pad + text] if lines else [head.rstrip(), pad + text]
+        lines.append(paint("dim", f"{pad}at {middle(inside(example['path']), WIDE - width - 5)}"))
+    lines = lines or [head.rstrip()]
+    if cause["proof"] == "suspected" and len(cause["examples"]) > len(shown):
+        lines.append(f"{pad}… and {len(cause['examples']) - len(shown):,} more (--json - has all)")
     if cause["fixes"]:
-        fix = cause["fixes"][0]
-        tool = fix["tool"] + (f" ≥ {fix['since']}" if fix["since"] else "")
-        lines.append(f"{pad}fix: {tool}: {fix['text']}")
+        lines.append(f"{pad}fix: {fix(cause['fixes'][0])}")
     return lines
 
 
-def _values(example: dict[str, Any], cause: dict[str, Any]) -> str:
-    left, right = _clip(example["left"], 60) or "absent", _clip(example["right"], 60) or "absent"
+def fix(entry: dict[str, Any]) -> str:
+    """Return a fix as text: tool, version from which it works, what to do."""
+    since = f" ≥ {entry['since']}" if entry["since"] else ""
+    return f"{entry['tool']}{since}: {entry['text']}"
+
+
+def values(example: dict[str, Any], cause: dict[str, Any]) -> str:
+    """Return both sides of an example, and by how much a time moved."""
+    left, right = middle(example["left"], VALUE) or "absent", middle(example["right"], VALUE) or "absent"
+    if not example["left"] and not example["right"]:
+        return "other order" if cause.get("archives") else "differs"
     shift = cause.get("shift_seconds")
     note = f" ({_shift(shift)}{' on all' if cause['count'] > 1 else ''})" if shift else ""
     return f"{left} → {right}{note}"
 
 
 def _shift(seconds: float) -> str:
-    sign, rest = ("-" if seconds < 0 else "+"), abs(int(seconds))
+    sign, rest = ("-" if seconds < 0 else "+"), abs(seconds)
+    if rest < 1:
+        return f"{sign}{rest:.9f}".rstrip("0") + " s"
+    rest = int(rest)
     parts = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        amount, rest = divmod(rest, size)
-        if amount:
-            parts.append(f"{amount} {unit}")
+        units, rest = divmod(rest, size)
+        if units:
+            parts.append(f"{units} {unit}")
     return sign + " ".join(parts[:3])
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
     """Leave out the file's own name: the headline has it."""
-    return path.partition("!/")[2] or path
+    return path.partition("!/")[2] or os.path.basename(path)
 
 
-def _clip(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def middle(text: str, width: int) -> str:
+    """Cut a long text in the middle: both ends of a path say more than what is between them."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return f"{text[:head]}…{text[head + 1 - width :]}"
 
 
 def _follows(consequences: list[dict[str, Any]]) -> str:
@@ -107,27 +161,33 @@ def _follows(consequences: list[dict[str, Any]]) -> str:
     for item in consequences:
         name = item["path"].rsplit("/", 1)[-1].replace("[*]", "")
         counts[name] = counts.get(name, 0) + item["count"]
-    parts = [f"{count:,} × {name}" if count > 1 else name for name, count in counts.items()]
+    parts = [f"{count:,} {TIMES} {name}" if count > 1 else name for name, count in counts.items()]
     shown = ", ".join(parts[:8])
-    return shown + (f" and {len(parts) - 8} more" if len(parts) > 8 else "")  # noqa: PLR2004 - one line
+    return shown + (f" and {len(parts) - 8} more" if len(parts) > 8 else "")
 
 
-def _unexplained(items: list[dict[str, Any]], width: int, paint: Any) -> list[str]:  # noqa: ANN401
+def _unexplained(items: list[dict[str, Any]], width: int, paint: Any) -> list[str]:
     if not items:
         return [f"  {'unexplained':<{width}}nothing"]
     total = sum(item["bytes"] for item in items)
-    head = f"{len(items):,} {_plural('change', len(items))}, {total:,} {_plural('byte', total)}"
+    head = f"{len(items):,} {plural('change', len(items))}, {total:,} {plural('byte', total)}"
     lines = [paint("red", f"  {'unexplained':<{width}}{head}")]
     pad = " " * (width + 2)
-    for item in items[:LEFT_MOST]:
-        where = [f"{side} {span[0]}–{span[1]}" for side, span in zip(("left", "right"), item["spans"], strict=True) if span]
+    for item in items[:MOST]:
+        where = [
+            f"{side} {span[0]}{TO}{span[1]}"
+            for side, span in zip(("left", "right"), item["spans"], strict=True)
+            if span
+        ]
         kind = {"left": "only left", "right": "only right"}.get(item["kind"], item["kind"])
-        lines.append(f"{pad}{paint('bold', _clip(_inside(item['path']), WIDE))}  {kind}, bytes {', '.join(where)}")
-        for side in ("left", "right"):
-            if item[side]:
-                lines.append(f"{pad}  {'-' if side == 'left' else '+'} {_clip(item[side], WIDE)}")
-    if len(items) > LEFT_MOST:
-        lines.append(f"{pad}… and {len(items) - LEFT_MOST:,} more (--json - has all)")
+        lines.append(f"{pad}{paint('bold', middle(inside(item['path']), WIDE))}  {kind}, bytes {', '.join(where)}")
+        if "type" in item:
+            lines.append(f"{pad}  {middle(item['type'], WIDE)}")
+        lines += [
+            f"{pad}  {sign} {middle(item[side], WIDE)}" for side, sign in (("left", "-"), ("right", "+")) if item[side]
+        ]
+    if len(items) > MOST:
+        lines.append(f"{pad}… and {len(items) - MOST:,} more (--json - has all)")
     return lines
 
 
@@ -137,8 +197,11 @@ def _arithmetic(streams: list[dict[str, Any]], width: int) -> list[str]:
         return []
     parts = [f"{sums[k]:,} {k}" for k in ("origin", "consequence", "suspected", "unexplained") if sums[k]]
     count = len(streams)
-    return [f"  {'differing':<{width}}{sums['differing']:,} bytes in {count:,} {_plural('stream', count)} = {' + '.join(parts)}"]
+    return [
+        f"  {'differing':<{width}}{sums['differing']:,} bytes in {count:,} {plural('stream', count)} = {' + '.join(parts)}"
+    ]
 
 
-def _plural(word: str, count: int) -> str:
+def plural(word: str, count: int) -> str:
+    """Return a word as it is counted."""
     return word if count == 1 else word + "s"

@@ -33,14 +33,18 @@ NO_CONTENT = frozenset(b"123456")
 
 
 class Member(NamedTuple):
-    """What the header chain of a member says. extensions: offsets of the extended headers before `header`;
-    links to a hard link's target by effective name."""
+    """What the header chain of a member says, in bytes and offsets.
 
+    extensions: offset and size of the extended headers before `header`; sparse: size of the old GNU sparse map
+    after it; size: of the stored content; linkname: effective name of a link's target."""
+
+    source: Source
     extensions: tuple[tuple[int, int], ...]
     header: int
     size: int
     typeflag: bytes
     linkname: bytes
+    sparse: int
 
 
 def probe(head: bytes, _source: Source) -> bool:
@@ -106,8 +110,8 @@ def parse(source: Source, budget: Budget) -> Group:
             break
         name = member_key(known.get(b"GNU.sparse.name") or known.get(b"path") or ustar_name(header))
         link = known.get(b"linkpath") or header[157:257].split(b"\0", 1)[0]
-        member = Member(tuple(extensions), at, stored, flag, link)
-        nodes.append(Group("member", start, min(stop, size), _expand_member, name, (source, member, skip)))
+        member = Member(source, tuple(extensions), at, stored, flag, link, skip)
+        nodes.append(Group("member", start, min(stop, size), _expand_member, name, member))
         budget.count(1)
         at = start = min(stop, size)
         extensions, known = [], {}
@@ -161,7 +165,8 @@ def _derive_padding(_raw: bytes, refs: Refs) -> bytes:
 
 
 def _expand_member(group: Group) -> list[Node]:
-    source, member, skip = group.info
+    member: Member = group.info
+    source, skip = member.source, member.sparse
     nodes: list[Node] = []
     for at, length in member.extensions:
         flag = source.read(at + 156, at + 157)
@@ -187,9 +192,7 @@ def _expand_member(group: Group) -> list[Node]:
 
 
 def _table(source: Source, at: int) -> Table:
-    """Return the table of a header: GNU tar's own fields only where one of them is used."""
-    header = source.read(at, at + BLOCK)
-    return GNU_HEADER if header[257:263] == b"ustar " and header[345:].strip(b"\0") else HEADER
+    return GNU_HEADER if source.read(at + 257, at + 263) == b"ustar " else HEADER
 
 
 def _expand_extension(group: Group) -> list[Node]:

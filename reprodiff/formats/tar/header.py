@@ -30,6 +30,8 @@ def spell_number(value: int, size: int) -> bytes:
 NUMBER = Codec(number, spell_number, str)
 MODE = Codec(number, spell_number, show_mode)
 TIME = Codec(number, spell_number, show_time)
+# Of incremental archives only: where it is not used it is not spelled.
+OLD_TIME = Codec(number, lambda value, size: spell_number(value, size) if value else bytes(size), show_time)
 
 
 def checksum(header: bytes) -> int:
@@ -81,15 +83,15 @@ def _common() -> tuple[Field, ...]:
 HEADER = Table(*_common(), Field("prefix", 155, TEXT), Field("reserved", 12, RAW))
 GNU_HEADER = Table(
     *_common(),
-    Field("atime", 12, TIME),
-    Field("ctime", 12, TIME),
+    Field("atime", 12, OLD_TIME),
+    Field("ctime", 12, OLD_TIME),
     Field("offset", 12, NUMBER),
     Field("longnames", 4, RAW),
     Field("unused", 1, RAW),
     Field("sparse", 96, RAW),
     Field("isextended", 1, RAW),
     Field("realsize", 12, NUMBER),
-    Field("reserved", 17, RAW),
+    Field("pad", 17, RAW),
 )
 
 

@@ -1,0 +1,7 @@
+"""`python -m reprodiff`."""
+
+import sys
+
+from reprodiff.cli import main
+
+sys.exit(main())
