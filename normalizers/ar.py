@@ -2,15 +2,27 @@
 
 from typing import Any
 
-from normalizers.common import clamp, missing, new_name, orders, renamed, same_value, suspect, zero
+from normalizers.common import (
+    MEMBER_MODE,
+    MEMBER_OWNER,
+    clamp,
+    missing,
+    new_name,
+    orders,
+    renamed,
+    same_value,
+    suspect,
+    zero,
+)
 from normalizers.patterns import Sure, builders, is_umask
-from reprodiff.formats.ar import Archive, Symbol, movable
+from reprodiff.formats.ar import Archive, Symbol, derive_padding, index, movable
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set, Sort
 from reprodiff.sources import Source
 from reprodiff.tree import Group
 
 HEADER = "ar/member[*]/header"
 TABLES = "ar/{symbols,symdef,linker,names}/header"
+PADDING = "ar/{member[*],symbols,symdef,linker,names}/padding"
 PERMISSIONS = 0o777
 
 
@@ -103,6 +115,17 @@ def _one_name_table(change: Any, evidence: Any) -> Sure | None:
     return "origin" if names and names <= aligned else None
 
 
+def _same_index(_change: Any, evidence: Any) -> Sure | None:
+    """Claim a symbol table that one side alone has, when the other has one of another kind that says the same."""
+    left, right = evidence.once(_indices)
+    return "origin" if left and left == right else None
+
+
+def _indices(evidence: Any) -> tuple[list[Any], list[Any]]:
+    one, two = evidence.comparison.roots
+    return index(one), index(two)
+
+
 def _alone(change: Any, evidence: Any) -> bool:
     """Tell whether the member that a part of a table is about is on one side alone."""
     return any(
@@ -119,8 +142,8 @@ def _renamed_entry(change: Any, evidence: Any) -> Sure | None:
     return renamed(change, evidence) if _alone(change, evidence) else None
 
 
-def _padded(change: Any, _evidence: Any) -> Sure | None:
-    return "origin" if change.left and change.right else None
+def _left_out(change: Any, _evidence: Any) -> Sure | None:
+    return None if change.left and change.right else "origin"
 
 
 def _sortable(_order: Any, evidence: Any) -> Sure | None:
@@ -162,6 +185,7 @@ def symbols_in_order(parts: list[Group]) -> list[Group]:
 
 _WHY = "when and by whom the members were written or packed: no linker looks at it"
 _SPELLING = "another ar dialect, or another spelling of the same value"
+_EVEN = "the byte that makes a member's size even"
 _ORDER = "the order in which a directory was read or a shell sorted"
 _FOLLOWS = "what the tables say of a member that one side alone has"
 
@@ -180,21 +204,19 @@ RULES: tuple[Rule, ...] = (
             ("date", clamp), ("uid", zero), ("gid", zero), ("mode", library_mode if header == HEADER else zero),
         )
     ),
-    Rule(f"{HEADER}/{{uid,gid,mode}}", "single-member-metadata",
-         "owner or mode of members that do not follow the pattern of the archive: likely content", claim=suspect),
+    Rule(f"{HEADER}/{{uid,gid}}", "member-owner", MEMBER_OWNER, claim=suspect),
+    Rule(f"{HEADER}/mode", "member-mode", MEMBER_MODE, claim=suspect),
     Rule(f"{HEADER}/name", "ar-format", _SPELLING, claim=_same_name),
     Rule(f"{HEADER}/name", "compressor-params", "a part is called after the compressor that packed it", claim=_suffix),
     Rule("ar/{symbols,symdef,linker}/header/name", "ar-format", _SPELLING),
     Rule("ar/member[*]/name", "ar-format", _SPELLING, claim=_same_name),
     Rule("ar/member[*]/name", "ar-format", _SPELLING, None, "one-sided", _same_name),
     Rule("ar/names", "ar-format", _SPELLING, None, "one-sided", _one_name_table),
+    Rule("ar/{symbols,symdef}", "ar-format", _SPELLING, None, "one-sided", _same_index),
     Rule("ar/names/table/name[*]/end", "ar-format", _SPELLING),
-    Rule("ar/{member[*],symbols,symdef,linker,names}/padding", "ar-format", "another byte makes a member's size even",
-         Rederive(), claim=_padded, opt_in=True),
-    Rule("ar/{member[*],symbols,symdef,linker,names}/padding", "sparse-or-padding", "the byte that makes a member's size even",
-         Rederive(), opt_in=True),
-    Rule("ar/{member[*],symbols,symdef,linker,names}/padding", "sparse-or-padding", "the byte that makes a member's size even",
-         None, "one-sided", opt_in=True),
+    Rule(PADDING, "sparse-or-padding", _EVEN, Rederive(derive_padding), claim=_left_out, opt_in=True),
+    Rule(PADDING, "sparse-or-padding", _EVEN, None, "one-sided", opt_in=True),
+    Rule(PADDING, "ar-format", "another byte makes a member's size even", Rederive(derive_padding), opt_in=True),
     Rule("ar", "ar-member-order", _ORDER, Sort(in_order), "moved", _sortable, orders, opt_in=True),
     Rule("ar/names/table", "ar-member-order", _ORDER, Sort(names_in_order), "moved", _sortable, orders, opt_in=True),
     *(
@@ -202,7 +224,7 @@ RULES: tuple[Rule, ...] = (
         for table in ("symbols/map/names", "symdef/map/ranlibs", "symdef/map/strings")
     ),
     # Whatever is moved behind an odd member must not touch it.
-    Rule("ar/member[*]/padding", "ar-member-order", _ORDER, Rederive(), claim=lambda _c, _e: None, opt_in=True),
+    Rule("ar/member[*]/padding", "ar-member-order", _ORDER, Rederive(derive_padding), claim=lambda _c, _e: None, opt_in=True),
     Rule("ar/member[*]", "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
     Rule("ar/member[*]", "file-set-difference", "a member that one side alone has", None, "one-sided", missing),
     *(

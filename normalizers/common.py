@@ -6,6 +6,9 @@ from normalizers.patterns import Sure
 from reprodiff.rules import UNIFY, Policy
 from reprodiff.textdiff import order_name
 
+MEMBER_OWNER = "owners that do not follow the pattern of the whole: likely content"
+MEMBER_MODE = "permissions that no umask of the builder explains: likely content"
+
 
 def same_value(change: Any, evidence: Any) -> Sure | None:
     """Claim a change whose two sides spell the same value."""
@@ -29,8 +32,9 @@ def zero(_value: int, _policy: Policy) -> int:
 
 
 def owner_name(value: bytes, policy: Policy) -> bytes:
-    """Return the canonical owner name: `root` may stay in a file to ship, the pair of uid 0 in most tools."""
-    return value if value == b"root" and policy.mode != UNIFY else b""
+    """Return the canonical name of owner 0: `root`, or none where none is, so that a file that names no builder stays
+    as it is; to compare, none."""
+    return b"" if policy.mode == UNIFY or not value else b"root"
 
 
 def umask_mode(value: int, _policy: Policy) -> int:

@@ -7,10 +7,11 @@ for nobody knows what else the archive says.
 import os
 from typing import Any
 
-from normalizers.common import missing, new_name, renamed, suspect
+from normalizers.common import MEMBER_MODE, MEMBER_OWNER, missing, new_name, renamed, suspect
 from normalizers.patterns import Sure, builders, is_umask
-from reprodiff.formats.directory import SYMLINK
+from reprodiff.formats.directory import KIND, SYMLINK
 from reprodiff.rules import Claim, Rule
+from reprodiff.tree import children
 
 PERMISSIONS = 0o777
 ENTRY = "directory/entry[*]"
@@ -20,7 +21,7 @@ STATUS = f"{ENTRY}/status"
 def _in_tree(claim: Claim) -> Claim:
     """Return a claim that is made for directories alone."""
 
-    def of_tree(change: Any, evidence: Any) -> Sure | None:
+    def of_tree(change: Any, evidence: Any) -> Any:
         return claim(change, evidence) if evidence.comparison.left.root else None
 
     return of_tree
@@ -76,6 +77,18 @@ def _own_root(change: Any, evidence: Any) -> Sure | None:
     return "origin" if tails[0] == tails[1] else None
 
 
+def _what(change: Any, evidence: Any) -> tuple[str, str]:
+    """Say what an entry is that one side alone has."""
+    left = change.kind == "left"
+    comparison = evidence.comparison
+    listing = comparison.left if left else comparison.right
+    node = change.nodes[0 if left else 1]
+    kind = KIND.show(listing.read(node.start, node.start + 1))
+    size = sum(child.stop - child.start for child in children(node) if child.name == "content")
+    text = f"{kind}, {size:,} bytes" if size else kind
+    return (text, "") if left else ("", text)
+
+
 _LINK_WHY = "names of one file on one side, copies of it on the other: their contents are compared all the same"
 
 RULES: tuple[Rule, ...] = (
@@ -84,9 +97,8 @@ RULES: tuple[Rule, ...] = (
       for field in ("uid", "gid")),
     Rule(f"{STATUS}/mode", "archive-mode-umask", "permissions that the builder's umask took away",
          claim=_in_tree(_umask)),
-    Rule(f"{STATUS}/{{uid,gid,mode}}", "single-member-metadata",
-         "owner or mode of entries that do not follow the pattern of the tree: likely content",
-         claim=_in_tree(_one_member)),
+    Rule(f"{STATUS}/{{uid,gid}}", "member-owner", MEMBER_OWNER, claim=_in_tree(_one_member)),
+    Rule(f"{STATUS}/mode", "member-mode", MEMBER_MODE, claim=_in_tree(_one_member)),
     Rule(f"{ENTRY}/target", "symlink-target-path", "a link to a place in its own tree, by its full path",
          claim=_in_tree(_own_root)),
     Rule(f"{ENTRY}/link", "hardlink-grouping", _LINK_WHY, claim=_in_tree(_certain)),
@@ -96,5 +108,6 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{ENTRY}/xattr[*]", "tar-xattr-dev", "extended attributes of the file system", None, "one-sided",
          _in_tree(suspect)),
     Rule(ENTRY, "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
-    Rule(ENTRY, "file-set-difference", "an entry that one side alone has", None, "one-sided", missing),
+    Rule(ENTRY, "file-set-difference", "an entry that one side alone has", None, "one-sided", missing,
+         _what),
 )  # fmt: skip

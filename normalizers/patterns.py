@@ -10,18 +10,16 @@ Sure = Literal["origin", "suspected"]
 def builders(pairs: Iterable[tuple[Any, Any]]) -> set[tuple[Any, Any]]:
     """Return the (left, right) values that are the builder's identity on either side.
 
-    pairs: both values of every aligned member, equal ones too. The builder's is the value that most members
-    have, and all members that have it on the left have one other value on the right.
+    pairs: both values of every aligned member, equal ones too. Most members must have them, and on one of the
+    sides all members that have the one value must have the other on the other side.
     """
     counts = Counter(pairs)
     total = sum(counts.values())
-    targets: dict[Any, set[Any]] = {}
-    for left, right in counts:
-        targets.setdefault(left, set()).add(right)
+    lefts, rights = Counter(left for left, _ in counts), Counter(right for _, right in counts)
     return {
         (left, right)
         for (left, right), count in counts.items()
-        if left != right and len(targets[left]) == 1 and 2 * count >= total
+        if left != right and 2 * count >= total and 1 in {lefts[left], rights[right]}
     }
 
 

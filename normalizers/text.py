@@ -4,6 +4,7 @@ has no meaning."""
 from typing import Any, Literal
 
 from normalizers.patterns import Sure
+from normalizers.qt import TEXT as QT_LINES
 from reprodiff.rules import Rule
 from reprodiff.textdiff import classify
 
@@ -28,6 +29,7 @@ def _recorded(change: Any, evidence: Any) -> Literal["consequence"] | None:
 
 RULES: tuple[Rule, ...] = (
     Rule(LINE, "derived-hash-file", "the checksum of a content that differs, recorded", claim=_recorded),
+    *QT_LINES,
     Rule(LINE, "line-order-only", "the same lines in another order", claim=_is("order")),
     Rule(LINE, "line-ending", "the same lines with CR LF for LF", claim=_is("line-ending")),
     Rule(LINE, "whitespace-format", "the same text with other white space", claim=_is("white-space")),

@@ -13,6 +13,8 @@ from reprodiff.rules import CLAMP, Drop, Policy, Reencode, Rule, Set, Sort
 from reprodiff.tree import Leaf
 
 SMALL = 2 << 20
+# Name of the format of trees and of archives that a library lists.
+DIRECTORY = "directory"
 
 
 class Advice(NamedTuple):
@@ -31,14 +33,13 @@ def advise(
     """
     rules = [claimed.rule for finding in explanation.findings.values() for claimed in finding.claimed]
     rules += [rule for finding in explanation.findings.values() for rule, _comparison, _order in finding.orders]
-    enable = tuple(sorted({rule.cause for rule in rules if rule.opt_in}))
+    reencoded = any(isinstance(rule.action, Reencode) for rule in rules)
+    enable = tuple(sorted({rule.cause for rule in rules if rule.opt_in and not isinstance(rule.action, Reencode)}))
     book = books(frozenset(enable))
     if proof != "proved" or not all(_can_be_written(comparison, book) for comparison in top.all()):
         return Advice(None)
-    if any(isinstance(rule.action, Reencode) for rule in rules):
-        return Advice("unify")
     policy = Policy(epoch, CLAMP)
-    if _alike(top, explanation, policy) or _made_alike(top, book, policy):
+    if (not reencoded and _alike(top, explanation, policy)) or _made_alike(top, book, policy):
         return Advice("clamp", enable)
     return Advice("unify")
 
@@ -47,6 +48,9 @@ def _can_be_written(comparison: Comparison, book: Rulebook) -> bool:
     """Tell whether both streams may be rewritten and all that changes inside them can be encoded again."""
     if comparison.roots is None:
         return False
+    if comparison.format == DIRECTORY:
+        # The files in a tree can be rewritten; what the tree says of them cannot, nor an archive that is only listed.
+        return bool(getattr(comparison.left, "root", "")) and not (comparison.changes or comparison.orders)
     sides = zip((comparison.left, comparison.right), comparison.roots, strict=True)
     if any(book.guard(comparison.format, source, root) for source, root in sides):
         return False
@@ -88,13 +92,17 @@ def _touches(comparison: Comparison, changed: dict[int, list[bool]]) -> tuple[li
 
 def _same_values(claimed: Claimed, policy: Policy, changed: list[bool]) -> bool:
     rule = claimed.rule
+    known: dict[tuple[int, bytes | None, bytes | None], tuple[bytes, bytes] | None] = {}
     for change in claimed.changes:
         if isinstance(rule.action, Drop):
             if not _dropped(change, rule.action, policy):
                 return False
             now = (change.l0 >= 0, change.r0 >= 0)
         elif isinstance(rule.action, Set):
-            values = _values(claimed, change, rule, policy)
+            pair = (id(change.codec), change.left, change.right)
+            if pair not in known:
+                known[pair] = _values(change, rule, policy)
+            values = known[pair]
             if values is None or values[0] != values[1]:
                 return False
             now = (values[0] != change.left, values[1] != change.right)
@@ -110,14 +118,14 @@ def _dropped(change: Change, action: Drop, policy: Policy) -> bool:
     return action.when is None or all(raw is not None and action.when(raw, policy) for raw in present)
 
 
-def _values(claimed: Claimed, change: Change, rule: Rule, policy: Policy) -> tuple[bytes, bytes] | None:
+def _values(change: Change, rule: Rule, policy: Policy) -> tuple[bytes, bytes] | None:
     if change.left is None or change.right is None:
         return None
-    codec = claimed.comparison.places[claimed.where].codec
     varies = change.nodes is not None and isinstance(change.nodes[0], Leaf)
     sizes = (-1, -1) if varies else (len(change.left), len(change.right))
     left, right = (
-        canonical(raw, rule, codec, policy, size) for raw, size in zip((change.left, change.right), sizes, strict=True)
+        canonical(raw, rule, change.codec, policy, size)
+        for raw, size in zip((change.left, change.right), sizes, strict=True)
     )
     return left, right
 
@@ -129,7 +137,7 @@ def _made_alike(top: Comparison, book: Rulebook, policy: Policy) -> bool:
     sides = []
     try:
         for source in (top.left, top.right):
-            pieces = rewrite(source, book, policy, Budget()).pieces
+            pieces = rewrite(source, book, policy, Budget(decoded=16 * SMALL)).pieces
             sides.append(iter(emit([(source, 0, source.size)] if pieces is None else pieces)))
         return same_bytes(*sides)
     except ReprodiffError:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from reprodiff.tree import Group, Node
 
 COMPRESSED = (b".gz", b".xz", b".zst", b".bz2", b".lz4", b".lzma")
+FEW = 4
 
 
 class Aligned(NamedTuple):
@@ -18,6 +19,8 @@ class Aligned(NamedTuple):
 
 def align(left: list[Node], right: list[Node]) -> Aligned:
     """Pair the children that have the same name and key; of several alike the first with the first, and so on."""
+    if len(left) == len(right) <= FEW and _plain(left, right):
+        return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
     ids = [_identity(node) for node in left]
     if ids == [_identity(node) for node in right] and len(set(ids)) == len(ids):
         return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
@@ -43,6 +46,14 @@ def align(left: list[Node], right: list[Node]) -> Aligned:
     rest = [node for node, taken in zip(right, used, strict=True) if not taken]
     pairs += _same_stem(alone, rest)
     return Aligned(pairs, alone, rest, moved)
+
+
+def _plain(left: list[Node], right: list[Node]) -> bool:
+    """Tell whether the few nodes of both sides have no keys, other names each, and the same."""
+    names = [node.name for node in left]
+    if names != [node.name for node in right] or len(set(names)) != len(names):
+        return False
+    return not any(isinstance(node, Group) and node.key is not None for side in (left, right) for node in side)
 
 
 def _identity(node: Node) -> tuple[str, bytes | None]:

@@ -101,7 +101,12 @@ def _outcome(found: Comparison | None, inputs: tuple[model.Input, model.Input], 
 
     explanation = explain(found, normalizers.rulebook)
     proof = prove(explanation, normalizers.rulebook, budget)
-    return Outcome(model.build(*inputs, explanation, proof, catalogue() if explanation.findings else {}), explanation, found, budget.excluded)
+    return Outcome(
+        model.build(*inputs, explanation, proof, catalogue() if explanation.findings else {}),
+        explanation,
+        found,
+        budget.excluded,
+    )
 
 
 def _sha256(source: Source, wanted: bool) -> str:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 KEPT = 1 << 16
 SMALL = 1 << 18
 PIECE = 1 << 20
+# Fields of a record that are compared at once: most records that differ do in one or two.
+BLOCK = 4
 
 
 class Change:
@@ -39,10 +41,10 @@ class Change:
     keys: the keys of the path, outermost first; left, right: the bytes, None when long or absent;
     size: differing bytes; spans: where they are, relative to the stream; inner: the comparison of the
     decoded payloads, None when those are equal or it is no payload; same: a payload whose decoded streams
-    are equal; nodes: both nodes where a rule may want to look at them.
+    are equal; codec: of the values; nodes: both nodes where a rule may want to look at them.
     """
 
-    __slots__ = ("inner", "keys", "l0", "l1", "left", "nodes", "r0", "r1", "right", "same", "size", "spans")
+    __slots__ = ("codec", "inner", "keys", "l0", "l1", "left", "nodes", "r0", "r1", "right", "same", "shown", "size", "spans")
 
     def __init__(
         self,
@@ -66,7 +68,9 @@ class Change:
         self.spans: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
         self.inner: Comparison | None = None
         self.same = False
+        self.codec = RAW
         self.nodes: tuple[Node | None, Node | None] | None = None
+        self.shown: tuple[str, str] | None = None
 
     @property
     def kind(self) -> str:
@@ -172,7 +176,7 @@ def compare(left: Source, right: Source, path: str, budget: Budget, level: int =
     found = Comparison(path, left, right)
     found.level = level
     entry, other = formats.identify(left), formats.identify(right)
-    if entry is not None and entry == other and level < budget.depth:
+    if entry is not None and other is not None and entry.name == other.name and level < budget.depth:
         described = formats.load(entry)
         if described.hunks is not None and max(left.size, right.size) <= budget.memory:
             _compare_hunks(found, described)
@@ -360,7 +364,7 @@ class Walk:
         self.budget = budget
         self.left = found.left
         self.right = found.right
-        self.wheres: dict[tuple[Table, str], list[tuple[Field, str]]] = {}
+        self.wheres: dict[tuple[Table, str], list[tuple[int, int, list[tuple[int, int, Field, str]]]]] = {}
 
     def groups(self, left: Group, right: Group, where: str, keys: tuple[bytes, ...]) -> None:
         aligned = align(children(left), children(right))
@@ -425,11 +429,22 @@ class Walk:
         if one.table is not two.table:
             self.other_tables(one, two, where, keys)
             return
-        places = self.wheres.get((one.table, where))
-        if places is None:
-            places = self.wheres[one.table, where] = [(f, f"{where}/{f.name}") for f in one.table.fields]
-        for field, place in places:
-            start, stop = field.start, field.stop
+        blocks = self.wheres.get((one.table, where))
+        if blocks is None:
+            places = [(f.start, f.stop, f, f"{where}/{f.name}") for f in one.table.fields]
+            parts = [places[at : at + BLOCK] for at in range(0, len(places), BLOCK)]
+            blocks = self.wheres[one.table, where] = [(part[0][0], part[-1][1], part) for part in parts]
+        for first, last, part in blocks:
+            if a[first:last] != b[first:last]:
+                self.fields(one, two, part, keys, (a, b))
+
+    def fields(
+        self, one: Record, two: Record, part: list[tuple[int, int, Field, str]], keys: tuple[bytes, ...],
+        whole: tuple[bytes, bytes],
+    ) -> None:  # fmt: skip
+        """Compare fields of two records of one table; whole: the bytes of both records."""
+        a, b = whole
+        for start, stop, field, place in part:
             x, y = a[start:stop], b[start:stop]
             if x != y:
                 size = stop - start if stop - start == 1 else sum(map(int.__ne__, x, y))
@@ -481,7 +496,9 @@ class Walk:
             ):
                 self.follow(where, change, one.codec)
                 return
-        self.change(where, change, Role.VALUE if one.derive else one.role, one.codec)
+        # Two dialects spell a value in two ways: neither's codec can read both.
+        codec = one.codec if one.codec.decode == two.codec.decode else RAW
+        self.change(where, change, Role.VALUE if one.derive else one.role, codec)
 
     def changed(self, one: Node, two: Node, keys: tuple[bytes, ...], a: bytes, b: bytes) -> Change:
         where_differs = differing(a, b)
@@ -564,6 +581,7 @@ class Walk:
         if changes is None:
             changes = self.found.changes[where] = []
             self.found.places[where] = Place(role, codec)
+        change.codec = codec
         changes.append(change)
         self.found.differing += change.size
 
@@ -576,8 +594,31 @@ class Walk:
         tally.bytes += change.size
         self.found.differing += change.size
 
-    def put(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
-        self.change(where, self.between(keys, left, right), Role.VALUE, codec)
+    def put(
+        self,
+        where: str,
+        keys: tuple[bytes, ...],
+        left: Span | None,
+        right: Span | None,
+        codec: Codec,
+        *,
+        runs: list[tuple[Span, Span]] | None = None,
+        shown: tuple[str, str] | None = None,
+    ) -> None:
+        if left is None or right is None:
+            span = left or right or (0, 0)
+            size = span[1] - span[0]
+            data = (self.right if left is None else self.left).read(*span) if size <= KEPT else None
+            ends = (left or (-1, -1)) + (right or (-1, -1))
+            change = Change(keys, *ends, None if left is None else data, None if right is None else data, size)
+        elif runs is None:
+            change = self.between(keys, left, right)
+        else:
+            size = sum(max(one[1] - one[0], two[1] - two[0]) for one, two in runs)
+            change = Change(keys, *left, *right, None, None, size)
+            change.spans = tuple(runs)
+        change.shown = shown
+        self.change(where, change, Role.VALUE, codec)
 
     def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
         self.follow(where, self.between(keys, left, right), codec)
@@ -591,6 +632,25 @@ class Walk:
         tally.bytes += size
         self.found.differing += size
 
+    def put_order(self, where: str, left: list[bytes], right: list[bytes]) -> None:
+        self.found.orders.append(Order(where, (), left, right))
+
+    def enter(self, one: Leaf, two: Leaf, where: str, left: Source, right: Source) -> "Walk | None":
+        change = Change((), one.start, one.stop, two.start, two.stop, None, None, self.measured(one, two).size)
+        change.nodes = (one, two)
+        if same(left, right):
+            change.spans = (((one.start, one.stop), (two.start, two.stop)),)
+            change.same = True
+            self.change(where, change, Role.PAYLOAD, RAW)
+            return None
+        inner = Comparison(self.found.path_of(where.removesuffix("/content"), ()), left, right)
+        inner.format, inner.level = self.found.format, self.found.level + 1
+        change.inner = inner
+        self.found.inner.append(inner)
+        self.found.through.setdefault(where, []).append(change)
+        self.found.differing += change.size
+        return Walk(inner, self.budget)
+
     def notice(self, kind: str, text: str) -> None:
         self.found.notices.append(Notice(kind, self.found.path, text))
 
@@ -601,8 +661,14 @@ class Walk:
 
     def order(self, pairs: list[tuple[Node, Node]], where: str, keys: tuple[bytes, ...]) -> None:
         """Note the order of the children that both sides have; a move itself has no bytes."""
-        right = sorted((two for _one, two in pairs), key=lambda node: node.start)
-        if [two for _one, two in pairs] == right:
+        keyed = [pair for pair in pairs if isinstance(pair[0], Group) and pair[0].key is not None]
+        # Members are what has an order of its own; parts without a key count where those stand as they did.
+        for some in (keyed, pairs):
+            right = sorted((two for _one, two in some), key=lambda node: node.start)
+            if [two for _one, two in some] != right:
+                pairs = some
+                break
+        else:
             return
         self.found.orders.append(
             Order(

@@ -112,7 +112,13 @@ class Tree:
             if self.metadata:
                 device = status.st_rdev if kind in {b"c", b"b"} else 0
                 head = PACK(
-                    kind, mode & 0o7777, status.st_uid, status.st_gid, status.st_mtime_ns, os.major(device), os.minor(device)
+                    kind,
+                    mode & 0o7777,
+                    status.st_uid,
+                    status.st_gid,
+                    status.st_mtime_ns,
+                    os.major(device),
+                    os.minor(device),
                 )
             else:
                 head = kind
@@ -131,7 +137,8 @@ class Tree:
         try:
             names = os.listxattr(path, follow_symlinks=False)
             return [
-                ("xattr", os.fsencode(found), os.getxattr(path, found, follow_symlinks=False)) for found in sorted(names)
+                ("xattr", os.fsencode(found), os.getxattr(path, found, follow_symlinks=False))
+                for found in sorted(names)
             ]
         except OSError as error:
             self.attributes = error.errno != errno.ENOTSUP
@@ -170,7 +177,9 @@ def _reason(error: OSError) -> str:
     return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
-def compare_directories(left: str, right: str, path: str, budget: Budget, *, metadata: bool = True) -> Comparison | None:
+def compare_directories(
+    left: str, right: str, path: str, budget: Budget, *, metadata: bool = True
+) -> Comparison | None:
     """Compare two directories under the name path; None where nothing differs and all could be read.
 
     metadata: whether what the file system says of an entry (mode, owner, time, links, attributes) is compared, too.
@@ -182,14 +191,14 @@ def compare_directories(left: str, right: str, path: str, budget: Budget, *, met
     found.format = NAME
     found.roots = (one.listing.tree(), two.listing.tree())
     walk = Walk(found, budget)
-    for l, r in _pairs(one, two):
-        if r is None:
-            assert l is not None
-            walk.alone(one.listing.groups[l], None, ENTRY, ())
-        elif l is None:
-            walk.alone(None, two.listing.groups[r], ENTRY, ())
+    for here, there in _pairs(one, two):
+        if there is None:
+            assert here is not None
+            walk.alone(one.listing.groups[here], None, ENTRY, ())
+        elif here is None:
+            walk.alone(None, two.listing.groups[there], ENTRY, ())
         else:
-            _entry(walk, one, l, two, r)
+            _entry(walk, one, here, two, there)
     for tree in (one, two):
         for key, text in sorted(tree.troubles.items()):
             found.notices.append(Notice("damaged", found.path_of(ENTRY, (key or b".",)), text))
@@ -210,44 +219,46 @@ def _pairs(one: Tree, two: Tree) -> Iterator[tuple[int | None, int | None]]:
     rest: Iterator[tuple[bytes, int | None, int | None]] = (
         (key, None, number) for number, key in enumerate(right) if key not in names
     )
-    for _key, l, r in merge(both, rest, key=itemgetter(0)):
-        yield l, r
+    for _key, number, other in merge(both, rest, key=itemgetter(0)):
+        yield number, other
 
 
-def _entry(walk: Walk, one: Tree, l: int, two: Tree, r: int) -> None:
+def _entry(walk: Walk, one: Tree, here: int, two: Tree, there: int) -> None:
     """Compare two entries of one name, contents first: what is equal costs nothing more."""
     left, right = one.listing, two.listing
-    a, b = left.groups[l], right.groups[r]
+    a, b = left.groups[here], right.groups[there]
     walk.found.members.append((a, b))
-    head, other = left.heads[l], right.heads[r]
+    head, other = left.heads[here], right.heads[there]
     size = a.stop - a.start - len(head)
     keys = (a.key or b"",)
-    if size != b.stop - b.start - len(other) or (size and _same(one, l, two, r, size) is False):
+    if size != b.stop - b.start - len(other) or (size and _same(one, here, two, there, size) is False):
         walk.groups(a, b, ENTRY, keys)
     elif head == other:
         return
     elif len(head) == len(other) == left.table.size:
-        walk.records(Record("status", a.start, left.table), Record("status", b.start, right.table), f"{ENTRY}/status", keys)
+        walk.records(
+            Record("status", a.start, left.table), Record("status", b.start, right.table), f"{ENTRY}/status", keys
+        )
     else:
         # Only what lies before the contents.
         walk.groups(
-            Group("entry", a.start, a.start + len(head), left.expand, a.key, l),
-            Group("entry", b.start, b.start + len(other), right.expand, b.key, r),
+            Group("entry", a.start, a.start + len(head), left.expand, a.key, here),
+            Group("entry", b.start, b.start + len(other), right.expand, b.key, there),
             ENTRY,
             keys,
         )
 
 
-def _same(one: Tree, l: int, two: Tree, r: int, size: int) -> bool | None:
+def _same(one: Tree, here: int, two: Tree, there: int, size: int) -> bool | None:
     """Compare two files of one size; None where one of them cannot be read."""
-    first, second = one.found[l].status, two.found[r].status
+    first, second = one.found[here].status, two.found[there].status
     if first.st_ino == second.st_ino and first.st_dev == second.st_dev:
         return True
-    left = one.open(l)
+    left = one.open(here)
     if left is None:
         return None
     try:
-        right = two.open(r)
+        right = two.open(there)
         if right is None:
             return None
         try:
@@ -260,7 +271,7 @@ def _same(one: Tree, l: int, two: Tree, r: int, size: int) -> bool | None:
                     break
                 size -= len(a)
         except OSError as error:
-            one.troubles[one.found[l].key] = _reason(error)
+            one.troubles[one.found[here].key] = _reason(error)
             return None
         finally:
             os.close(right)

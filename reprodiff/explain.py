@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from reprodiff.codecs import Codec, show_bytes, show_time
+from reprodiff.codecs import RAW, Codec, show_bytes, show_time
 from reprodiff.compare import Change, Comparison, Notice, Order
 from reprodiff.digests import Digests, followed
 from reprodiff.rules import Rule, Rules
@@ -86,7 +86,8 @@ class Account(NamedTuple):
 class Explanation(NamedTuple):
     """Everything that a report is made from; causes in the order of the streams that they were found in.
 
-    recorded: whether checksums of differing contents are recorded in other contents, where no rewrite follows them.
+    recorded: whether checksums of differing contents are recorded in other contents, where no rewrite follows them,
+    or contents differ inside payloads that no encoder can write again.
     """
 
     findings: dict[str, Finding]
@@ -237,7 +238,7 @@ def explain(top: Comparison, rules_for: Callable[[str], Rules]) -> Explanation:
     run = _Run(rules_for, top)
     run.stream(top, None)
     run.settle()
-    recorded = bool(run.recorded)
+    recorded = bool(run.recorded) or run.closed
     return Explanation(
         run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded, run.spans
     )
@@ -254,6 +255,7 @@ class _Run:
         self.notices: list[Notice] = []
         self.spans: dict[str, list[tuple[Span | None, Span | None]]] = {}
         self.recorded: dict[int, list[Comparison]] = {}
+        self.closed = False
         self._digests: Digests | None = None
         self._causes: dict[int, set[str]] = {}
         self._pending: list[tuple[int, list[Comparison]]] = []
@@ -335,8 +337,8 @@ class _Run:
             self.fold(comparison, where, rule, sure, found, evidence)
 
     def record(self, comparison: Comparison, where: str, changes: list[Change]) -> None:
-        """Note changes that follow from contents elsewhere."""
-        sources = [source for change in changes for source in self.recorded[id(change)]]
+        """Note changes that follow from contents elsewhere, or from what else differs in the same stream."""
+        sources = [source for change in changes for source in self.recorded.get(id(change), [comparison])]
         self._pending.append((len(self.consequences), sources))
         path = f"{comparison.path}!/{where}"
         self.consequences.append(Consequence(path, (), len(changes), sum(change.size for change in changes)))
@@ -359,14 +361,12 @@ class _Run:
         finding.bytes += sum(change.size for change in changes)
         finding.claimed.append(Claimed(rule, comparison, where, changes))
         codec = comparison.places[where].codec
-        for change in changes[: EXAMPLES if len(finding.examples) < EXAMPLES or sure == "suspected" else 0]:
-            left, right = rule.detail(change, evidence) if rule.detail else sides(change, codec)
+        # What is only suspected may be content: a report names every place of it.
+        shown = changes if sure == "suspected" else changes[: max(0, EXAMPLES - len(finding.examples))]
+        for number, change in enumerate(shown):
+            detail = rule.detail if number < EXAMPLES else None
+            left, right = detail(change, evidence) if detail else sides(change, codec)
             finding.examples.append(Example(comparison.path_of(where, change.keys), left, right, spans_of(change)))
-        if sure == "suspected":
-            for change in changes[EXAMPLES:]:
-                finding.examples.append(
-                    Example(comparison.path_of(where, change.keys), *sides(change, codec), spans_of(change))
-                )
         if codec.show is show_time:
             _shift(finding, codec, changes)
 
@@ -378,7 +378,8 @@ class _Run:
                 sure = "origin" if rule.claim is None else rule.claim(order, evidence)
                 if sure:
                     finding = self.finding(rule.cause, sure)
-                    finding.count += 1
+                    # One archive, in however many of its tables the order shows.
+                    finding.count += all(known is not comparison for _rule, known, _order in finding.orders)
                     finding.orders.append((rule, comparison, order))
                     left, right = rule.detail(order, evidence) if rule.detail else ("", "")
                     path = comparison.path_of(order.where, order.keys)
@@ -416,6 +417,7 @@ class _Run:
                 sums[UNEXPLAINED] += change.size
                 of.add(UNEXPLAINED)
                 continue
+            self.closed = self.closed or _has_no_encoder(change)
             total += change.size
             follow += 1
             for rule in rules:
@@ -436,6 +438,8 @@ class _Run:
     ) -> None:
         finding = self.finding(rule.cause, sure)
         finding.count += 1
+        if rule.action is None:
+            finding.claimed.append(Claimed(rule, comparison, where, []))
         if len(finding.examples) < EXAMPLES and rule.detail:
             left, right = rule.detail(change, evidence)
             finding.examples.append(Example(comparison.path_of(where, change.keys), left, right, spans_of(change)))
@@ -459,8 +463,8 @@ class _Run:
             spans = pairs[0]
         else:
             spans = (_hull(pair[0] for pair in pairs), _hull(pair[1] for pair in pairs))
-        if change.left is not None and change.right is not None and len(pairs) and change.size and where == "bytes":
-            left, right = _preview(change, spans)
+        if change.shown is None and _is_long(comparison, where, change):
+            left, right = _preview(comparison, spans)
         named = ""
         if where == "bytes":
             from reprodiff.describe import kinds
@@ -475,16 +479,33 @@ def _is_partial(change: Change) -> bool:
     return isinstance(node, Leaf) and node.content is not None and node.content.partial
 
 
+def _has_no_encoder(change: Change) -> bool:
+    """Tell whether one of two payloads is encoded and cannot be written again."""
+    contents = [node.content for node in change.nodes or () if isinstance(node, Leaf)]
+    return any(content is not None and content.encode is None for content in contents)
+
+
 def _hull(spans: Iterator[Span | None]) -> Span:
     found = [span for span in spans if span is not None]
     return found[0][0], found[-1][1]
 
 
-def _preview(change: Change, spans: tuple[Span | None, Span | None]) -> tuple[str, str]:
+def _is_long(comparison: Comparison, where: str, change: Change) -> bool:
+    """Tell whether the start of the bytes of both sides says little about where they differ."""
+    if change.kind != "changed" or not change.size:
+        return False
+    if where == "bytes":
+        return change.left is not None and change.right is not None
+    raw = comparison.roots is not None and comparison.places[where].codec is RAW
+    return raw and change.inner is None and max(change.l1 - change.l0, change.r1 - change.r0) > SHOWN
+
+
+def _preview(comparison: Comparison, spans: tuple[Span | None, Span | None]) -> tuple[str, str]:
+    """Return the bytes of both sides from where they differ on."""
     texts = []
-    for data, span, base in ((change.left, spans[0], change.l0), (change.right, spans[1], change.r0)):
-        assert data is not None and span is not None
-        texts.append(show_bytes(data[span[0] - base : min(span[1], span[0] + 32) - base], 32))
+    for source, span in ((comparison.left, spans[0]), (comparison.right, spans[1])):
+        assert span is not None
+        texts.append(show_bytes(source.read(span[0], min(span[1], span[0] + 32)), 32))
     return texts[0], texts[1]
 
 
@@ -498,6 +519,11 @@ def spans_of(change: Change) -> tuple[Span | None, Span | None]:
 
 def sides(change: Change, codec: Codec) -> tuple[str, str]:
     """Return both values as a person reads them; '' for an absent side."""
+    if change.shown is not None:
+        return change.shown
+    if change.kind != "changed" and change.nodes and isinstance(change.nodes[0] or change.nodes[1], Group):
+        text = f"{change.size:,} bytes"
+        return (text, "") if change.kind == "left" else ("", text)
     return _side(change.left, change.l0, codec), _side(change.right, change.r0, codec)
 
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from reprodiff.budget import Budget
-from reprodiff.codecs import Codec, printable
+from reprodiff.codecs import printable
 from reprodiff.compare import Change, Comparison, compare
 from reprodiff.encoders import LABELS
 from reprodiff.errors import LimitError, NormalizeError, ReprodiffError
 from reprodiff.replace import Original, create, is_temporary, replace
 from reprodiff.rewrite import Rewritten, Rulebook, canonical, emit, rewrite, size_of
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
-from reprodiff.sources import Source, chunks, open_file, same
-from reprodiff.tree import Role
+from reprodiff.sources import Source, chunks, open_file, same, spool
+from reprodiff.tree import Leaf, Role
 
 SCHEMA = "reprodiff.normalize/1"
 Status: TypeAlias = Literal["unchanged", "normalized", "would-change", "left", "failed"]
@@ -162,18 +162,14 @@ def _put(original: Original, new: Rewritten, plan: Plan) -> None:
 
 def _write(output: str, source: Source, new: Rewritten, plan: Plan) -> None:
     data = chunks(source) if new.pieces is None else emit(new.pieces)
-    if output == "-" or (os.path.exists(output) and not os.path.isfile(output)):
-        import sys
-
-        if output != "-":
-            with open(output, "wb") as file:
-                file.writelines(data)
-            return
-        for piece in data:
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+    if output != "-" and (not os.path.exists(output) or os.path.isfile(output)):
+        create(output, data, lambda written: verify(source, written, new, plan))
         return
-    create(output, data, lambda written: verify(source, written, new, plan))
+    # Standard output or a device: nothing can be taken back, so the check comes first.
+    finished = spool(data, plan.budget())
+    verify(source, finished, new, plan)
+    with open(1 if output == "-" else output, "wb", closefd=output != "-") as file:
+        file.writelines(chunks(finished))
 
 
 def verify(old: Source, written: Source, new: Rewritten, plan: Plan) -> None:
@@ -210,7 +206,7 @@ def _verify_stream(found: Comparison, plan: Plan) -> None:
             continue
         place = found.places[where]
         for change in changes:
-            if not _meant(change, here, place.role, place.codec, found, plan.policy):
+            if not _meant(change, here, place.role, found, plan.policy):
                 raise NormalizeError(
                     f"{found.path_of(where, change.keys).lstrip('!/')} would change, and no rule says so"
                 )
@@ -228,9 +224,7 @@ def _respelled(where: str, rules: Rules) -> bool:
     return False
 
 
-def _meant(
-    change: Change, rules: tuple[Rule, ...], role: Role, codec: Codec, found: Comparison, policy: Policy
-) -> bool:
+def _meant(change: Change, rules: tuple[Rule, ...], role: Role, found: Comparison, policy: Policy) -> bool:
     """Tell whether one difference is what a rule at its place does."""
     if change.kind == "left":
         return role is Role.DERIVED or any(isinstance(rule.action, Drop | DropEmpty) for rule in rules)
@@ -244,6 +238,9 @@ def _meant(
             return True
         if isinstance(rule.action, Set):
             old, new = found.left.read(change.l0, change.l1), found.right.read(change.r0, change.r1)
+            # Where both sides are spelled in other ways, the rule read the old one.
+            first = change.nodes[0] if change.nodes else None
+            codec = first.codec if isinstance(first, Leaf) else change.codec
             if any(canonical(old, rule, codec, policy, size) == new for size in (len(old), -1)):
                 return True
     return False

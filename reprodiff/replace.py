@@ -23,6 +23,7 @@ from reprodiff.sources import BLOCK, Bytes, File, Source, chunks, same
 PREFIX, TEMPORARY, REDO = ".reprodiff-", ".tmp", ".redo"
 WAITING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 NO_ATTRIBUTES = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+ENOUGH = 1 << 20
 FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -52,7 +53,9 @@ class Original:
     def require_unchanged(self) -> None:
         """Raise NormalizeError when the path names another file by now, or the file was written to."""
         now, then = os.lstat(self.path), self.status
-        if any(getattr(now, name) != getattr(then, name) for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns")):
+        # The time of status change too: this program sets the other times back, and may run twice at once.
+        names = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+        if any(getattr(now, name) != getattr(then, name) for name in names):
             raise NormalizeError("it was changed by somebody else in the meantime")
 
     def require_writable(self) -> None:
@@ -112,8 +115,15 @@ class _Temporary:
             os.close(self.descriptor)
 
     def write(self, data: Iterable[bytes]) -> None:
+        waiting: list[bytes] = []
+        size = 0
         for piece in data:
-            _write(self.descriptor, piece)
+            waiting.append(piece)
+            size += len(piece)
+            if size >= ENOUGH:
+                _write(self.descriptor, b"".join(waiting))
+                waiting, size = [], 0
+        _write(self.descriptor, b"".join(waiting))
         os.fsync(self.descriptor)
 
     def source(self) -> Source:

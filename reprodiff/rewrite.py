@@ -12,9 +12,23 @@ from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
 from reprodiff.derived import holds
 from reprodiff.errors import FormatError, LimitError, NormalizeError
-from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
+from reprodiff.rules import (
+    UNIFY,
+    Contents,
+    Drop,
+    DropEmpty,
+    Number,
+    Policy,
+    Rederive,
+    Reencode,
+    Respell,
+    Rule,
+    Rules,
+    Set,
+    Sort,
+)
 from reprodiff.sources import Source, chunks, spool
-from reprodiff.tree import Derive, Group, Leaf, Node, Record, Role, children, open_content, step
+from reprodiff.tree import Derive, Field, Group, Leaf, Node, Record, Role, Table, children, open_content, step
 
 # Copied bytes (source, start, stop), or new ones.
 Piece: TypeAlias = tuple[Source, int, int] | bytes
@@ -71,21 +85,28 @@ def rewrite(
     entry = formats.identify(source) if source.size >= SMALLEST and level < budget.depth else None
     if entry is None:
         return Rewritten(None, (), frozenset(), frozenset())
+    if formats.load(entry).hunks is not None and not (book.rules(entry.name).acting or always):
+        # Nothing lies inside a text, so without a rule for it there is nothing to find.
+        return Rewritten(None, (), frozenset(), frozenset())
     try:
         root = formats.parse(entry, source, budget)
     except (FormatError, LimitError) as error:
         return Rewritten(None, ((entry.name, f"left as it is: {error}"),), frozenset(), frozenset(), broken=True)
     reason = book.guard(entry.name, source, root)
-    if reason:
+    if reason and not isinstance(reason, Contents):
         return Rewritten(None, ((entry.name, f"left as it is: {reason}"),), frozenset(), frozenset())
-    return _Rewriter(source, book, policy, budget, level).run(root, entry.name, always=always)
+    rewriter = _Rewriter(source, book, policy, budget, level)
+    if reason:
+        rewriter.sealed = True
+        rewriter.notices.append((f"{entry.name}/contents", f"left as they are: {reason}"))
+    return rewriter.run(root, entry.name, always=always)
 
 
 class _Out:
     """A node of the rewritten stream. parts: the children of a group; decoded: the new content of a payload;
-    forced: how a DERIVED leaf is computed even where it did not follow."""
+    forced: how a DERIVED leaf is computed even where it did not follow, and the cause that it is called then."""
 
-    __slots__ = ("changed", "decoded", "forced", "node", "offset", "parts", "pieces", "size")
+    __slots__ = ("cause", "changed", "decoded", "forced", "node", "offset", "parts", "pieces", "size")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -96,6 +117,7 @@ class _Out:
         self.offset = 0
         self.changed = False
         self.forced: Derive | None = None
+        self.cause = ""
 
 
 class _Rewriter:
@@ -110,13 +132,15 @@ class _Rewriter:
         self.notices: list[tuple[str, str]] = []
         self.causes: set[str] = set()
         self.encoders: set[str] = set()
-        self.known: dict[tuple[int, bytes], bytes] = {}
+        self.known: dict[tuple[int, int, bytes], bytes] = {}
+        self.wheres: dict[tuple[Table, str], list[tuple[Field, tuple[Rule, ...]]]] = {}
         # The innermost keyed group around the node at hand, and the row that it stands in.
         self.member: Group | None = None
         self.row: list[Node] = []
         self.numbers: dict[tuple[int, int], tuple[list[Node], dict[int, Any]]] = {}
         self.forced = False
         self.derived = False
+        self.sealed = False
 
     def run(self, root: Group, name: str, *, always: bool) -> Rewritten:
         self.rules = self.book.rules(name)
@@ -231,26 +255,32 @@ class _Rewriter:
         raw = self.source.read(record.start, record.stop)
         out.size = len(raw)
         patched: bytearray | None = None
-        for field in record.table.fields:
-            if field.role is Role.FIXED or field.derive:
-                continue
-            rules = self.rules.at(f"{where}/{field.name}")
-            if rules:
-                old = raw[field.start : field.stop]
-                new = self.value(old, rules, field.codec, field.size)
-                if new != old:
-                    if patched is None:
-                        patched = bytearray(raw)
-                    patched[field.start : field.stop] = new
+        for field, rules in self.ruled(record.table, where):
+            old = raw[field.start : field.stop]
+            new = self.value(old, rules, field.codec, field.size)
+            if new != old:
+                if patched is None:
+                    patched = bytearray(raw)
+                patched[field.start : field.stop] = new
         out.changed = patched is not None
         out.pieces = [raw if patched is None else bytes(patched)]
         return out
+
+    def ruled(self, table: Table, where: str) -> list[tuple[Field, tuple[Rule, ...]]]:
+        """Return the fields of a record that rules may change, with those rules."""
+        found = self.wheres.get((table, where))
+        if found is None:
+            free = [field for field in table.fields if field.role is not Role.FIXED and not field.derive]
+            pairs = [(field, self.rules.at(f"{where}/{field.name}")) for field in free]
+            found = self.wheres[table, where] = [(field, rules) for field, rules in pairs if rules]
+        return found
 
     def value(self, old: bytes, rules: tuple[Rule, ...], codec: Codec, size: int) -> bytes:
         """Return the canonical spelling of a value; one that no rule can read stays."""
         for rule in rules:
             if isinstance(rule.action, Set):
-                key = (id(rule), old)
+                # Records of one name may spell a field in different ways: the codec is part of the question.
+                key = (id(rule), id(codec), old)
                 new = self.known.get(key)
                 if new is None:
                     new = self.known[key] = canonical(old, rule, codec, self.policy, size)
@@ -288,7 +318,8 @@ class _Rewriter:
             self.payload(leaf, where, out)
         elif leaf.derive is not None:
             for rule in self.rules.at(where):
-                if isinstance(rule.action, Rederive):
+                if isinstance(rule.action, Rederive) and out.forced is None:
+                    out.cause = rule.cause
                     out.forced = rule.action.derive or leaf.derive
                     self.forced = True
         elif leaf.role is not Role.FIXED:
@@ -303,14 +334,17 @@ class _Rewriter:
     def payload(self, leaf: Leaf, where: str, out: _Out) -> None:
         reencode = next((rule for rule in self.rules.at(where) if isinstance(rule.action, Reencode)), None)
         forced = reencode is not None and self.policy.mode == UNIFY
-        if not forced and not self.may_change(leaf):
+        if not forced and (self.sealed or not self.may_change(leaf)):
             return
         try:
             source = open_content(self.source, leaf, self.budget)
         except (FormatError, LimitError) as error:
             self.notices.append((where, f"left as it is: {error}"))
             return
-        found = rewrite(source, self.book, self.policy, self.budget, self.level + 1)
+        if self.sealed:
+            found = Rewritten(None, (), frozenset(), frozenset())
+        else:
+            found = rewrite(source, self.book, self.policy, self.budget, self.level + 1)
         self.notices += [(f"{where}!/{path}", text) for path, text in found.notices]
         if found.pieces is None and not (forced and leaf.content):
             return
@@ -370,6 +404,10 @@ class _Rewriter:
             self.derive_leaf(out, node)
             if out.size != size:
                 raise NormalizeError(f"{node.name} has no stable size")
+            if out.forced and out.changed:
+                raw = self.source.read(node.start, node.stop)
+                if not holds(self.source, out.forced, raw, raw, node.refs, self.budget):
+                    self.causes.add(out.cause)
 
     def derive_leaf(self, out: _Out, leaf: Leaf) -> None:
         derive = out.forced or leaf.derive

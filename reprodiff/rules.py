@@ -80,6 +80,12 @@ class Respell(NamedTuple):
     head: Callable[[bytes], bytes]
 
 
+class Contents(str):
+    """A guard's reason why the contents of an archive must stay, while the archive around them may change."""
+
+    __slots__ = ()
+
+
 Action: TypeAlias = Set | Drop | DropEmpty | Rederive | Sort | Number | Reencode | Respell
 Sureness: TypeAlias = Literal["origin", "suspected", "consequence"]
 # (change, evidence) to how sure the rule is that the change has this cause; "consequence": it follows from contents
@@ -113,9 +119,11 @@ class Rule(NamedTuple):
 class Rules:
     """Rules by the place that they speak of."""
 
-    __slots__ = ("_found", "_rules")
+    __slots__ = ("_found", "_rules", "acting")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
+        # Whether any of them changes something.
+        self.acting = any(rule.action is not None for rule in rules)
         self._rules = [(tuple(rule.where.split("/")), rule) for rule in rules]
         self._found: dict[str, tuple[Rule, ...]] = {}
 

@@ -9,6 +9,7 @@ from reprodiff.budget import Budget
 from reprodiff.errors import ReprodiffError
 
 BLOCK = 1 << 16
+BLOCKS = 64
 CHUNK = 1 << 18
 
 
@@ -39,34 +40,34 @@ class Bytes:
 class File:
     """A stream read from a file descriptor by position.
 
-    Small reads come from one cached block: an archive's headers are read in order. Not mapped into memory:
-    a file that shrinks while it is read gives short reads, not a signal.
+    Small reads come from cached blocks: an archive's headers are read in order, and in the order of another one.
+    Not mapped into memory: a file that shrinks while it is read gives short reads, not a signal.
     """
 
-    __slots__ = ("_base", "_block", "_descriptor", "_file", "size")
+    __slots__ = ("_blocks", "_descriptor", "_file", "size")
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file = file
         self._descriptor = file.fileno()
-        self._base = 0
-        self._block = b""
+        self._blocks: dict[int, bytes] = {}
         self.size = size
 
     def read(self, start: int, stop: int, /) -> bytes:
         if stop > self.size:
             stop = self.size
-        at = start - self._base
-        if at >= 0 and stop - self._base <= len(self._block):
-            return self._block[at : stop - self._base]
-        if stop - start >= BLOCK:
-            return self._read_all(start, stop - start)
-        block = self._read_all(start, min(BLOCK, self.size - start))
-        # One assignment each, block last: two threads may share a File and must never see a torn pair.
-        if len(block) >= stop - start:
-            self._block = b""
-            self._base = start
-            self._block = block
-        return block[: stop - start]
+        number = start // BLOCK
+        at = start - number * BLOCK
+        width = stop - start
+        if at + width > BLOCK:
+            return self._read_all(start, width)
+        # Two threads may share a File: either finds a whole block or reads one.
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._read_all(number * BLOCK, min(BLOCK, self.size - number * BLOCK))
+            if len(self._blocks) >= BLOCKS:
+                self._blocks = {}
+            self._blocks[number] = block
+        return block[at : at + width] if width > 0 else b""
 
     def _read_all(self, start: int, size: int) -> bytes:
         data = os.pread(self._descriptor, max(size, 0), start)

@@ -142,11 +142,11 @@ def test_streams_inside_streams_without_end(tmp_path, content):
 
 
 def test_a_bomb_of_archives_in_archives(tmp_path):
-    """Ten copies at each of eight levels: 10⁸ files when unpacked; the limits end it."""
+    """Ten copies at each of four levels: the limit on members ends it."""
 
     def bomb(seed):
         data = seed * 100
-        for level in range(8):
+        for level in range(4):
             out = io.BytesIO()
             with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
                 for number in range(10):
@@ -155,7 +155,7 @@ def test_a_bomb_of_archives_in_archives(tmp_path):
         return data
 
     one, two = pair(tmp_path, bomb(b"left"), bomb(b"rite"), ".zip")
-    done = run(one, two, "--timeout", "20", "--max-members", "20000")
+    done = run(one, two, "--max-members", "500")
     assert done.returncode == 2
     assert b"limit" in done.stdout
 

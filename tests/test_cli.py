@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 import pytest
-from fixtures import FIXTURES
 
 from reprodiff import cli
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def pair(case):
@@ -92,8 +93,20 @@ def test_file_against_directory_is_trouble(run, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["one"], ["one", "two", "three"], ["--nonsense", *MTIME], ["--jso", "-", *MTIME], ["--timeout", "x", *MTIME]]
-    + [["normalize"], ["inspect"], ["--max-decoded", "1T", *MTIME], ["--timeout", "-1", *MTIME], ["formats", "x"]],
+    [
+        [],
+        ["one"],
+        ["one", "two", "three"],
+        ["--nonsense", *MTIME],
+        ["--jso", "-", *MTIME],
+        ["--timeout", "x", *MTIME],
+        ["--timeout", "-1", *MTIME],
+        ["--max-decoded", "1T", *MTIME],
+        ["normalize"],
+        ["normalize", "--mode", "wipe", "x"],
+        ["inspect"],
+        ["formats", "x"],
+    ],
 )
 def test_wrong_usage_is_trouble(run, arguments):
     status, out, err = run(*arguments)
@@ -265,6 +278,23 @@ def test_a_closed_pipe_says_nothing():
         assert running.wait() == 141
 
 
+def shell(command):
+    words = {"PYTHON": sys.executable, "LEFT": MTIME[0], "RIGHT": MTIME[1]}
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=os.environ | words)
+
+
+def test_standard_output_that_takes_nothing_is_trouble():
+    full = shell('"$PYTHON" -m reprodiff "$LEFT" "$RIGHT" > /dev/full')
+    assert (full.returncode, full.stderr) == (2, "reprodiff: no space left on device\n")
+    closed = shell('"$PYTHON" -m reprodiff "$LEFT" "$RIGHT" >&-')
+    assert (closed.returncode, closed.stderr) == (2, "reprodiff: standard output is closed\n")
+
+
+def test_no_standard_error_is_no_trouble():
+    closed = shell('"$PYTHON" -m reprodiff "$LEFT" missing 2>&-')
+    assert (closed.returncode, closed.stdout) == (2, "")
+
+
 def on_terminal(*arguments, environment=None):
     master, slave = pty.openpty()
     env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | (environment or {})
@@ -285,7 +315,7 @@ def test_colour_is_for_terminals():
     assert "\x1b" not in process(*MTIME).stdout
 
 
-def test_progress_is_for_terminals_and_long_runs(monkeypatch, capfd, tmp_path):
+def test_progress_is_for_terminals_and_long_runs(tmp_path):
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import sys, time\nfrom reprodiff import app, cli\nreal = app.diff\n"
@@ -302,18 +332,24 @@ def test_progress_is_for_terminals_and_long_runs(monkeypatch, capfd, tmp_path):
     assert b"decoded" not in on_terminal(*MTIME)[1]
 
 
-@pytest.mark.parametrize("case", ["tar/mtime", "targz/mixed", "gzip/level", "tar/umask", "gzip/name", "tar/format-gnu-pax"])
+EVERY_PAIR = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/left"))
+HINTED = ["tar/mtime", "targz/mixed", "gzip/level", "tar/umask", "gzip/name", "tar/format-gnu-pax"]
+
+
+@pytest.mark.parametrize("case", EVERY_PAIR)
 def test_the_hint_is_true(run, copies, case):
     left, right = copies(pair(case))
     _status, out, _err = run(left, right)
     hint = out.rstrip("\n").rpartition("\n")[2].strip()
-    assert hint.startswith("reprodiff normalize ")
+    if not hint.startswith("reprodiff normalize "):
+        assert case not in HINTED
+        return
     command, _gap, _promise = hint.partition("   ")
     words = command.split()[1:]
     if "unify" in words:
         for path in (left, right):
-            assert run(*words[:-2], path.with_suffix(".new"), path)[0] == 0
-        left, right = left.with_suffix(".new"), right.with_suffix(".new")
+            assert run(*words[:-2], f"{path}.new", path)[0] == 0
+        left, right = Path(f"{left}.new"), Path(f"{right}.new")
     else:
         assert run(*words)[0] == 0
     assert left.read_bytes() == right.read_bytes()
@@ -322,6 +358,44 @@ def test_the_hint_is_true(run, copies, case):
 @pytest.mark.parametrize("case", ["text/one-line", "text/order", "tar/one-owner", "tar/one-byte"])
 def test_no_hint_where_nothing_helps(run, case):
     assert "reprodiff normalize" not in run(*pair(case))[1]
+
+
+@pytest.fixture
+def trees(tmp_path):
+    """Two directories whose archives differ in nothing but times."""
+    found = []
+    for name, path in zip(("first", "second"), MTIME, strict=True):
+        top = tmp_path / name
+        (top / "sub").mkdir(parents=True)
+        (top / "same").write_text("the same\n")
+        shutil.copy(path, top / "sub" / "data.tar")
+        for inner in (top / "same", top / "sub" / "data.tar", top / "sub", top):
+            os.utime(inner, (1000, 1000))
+        found.append(top)
+    return found
+
+
+def test_directories(run, trees):
+    first, second = trees
+    assert run(first, first) == (0, "", "")
+    status, out, _err = run(first, second)
+    assert status == 1
+    assert out.startswith("first and second differ: 1 cause explains every differing byte (proved)")
+    assert out.rstrip().endswith(f"reprodiff normalize {first} {second}   makes their files identical")
+    assert run("--exclude", "data.tar", first, second)[0] == 0
+    assert run("normalize", first, second)[0] == 0
+    assert (first / "sub" / "data.tar").read_bytes() == (second / "sub" / "data.tar").read_bytes()
+    assert run("--exclude-directory-metadata", first, second) == (0, "", "")
+
+
+def test_directory_metadata(run, trees):
+    first, second = trees
+    shutil.copy(MTIME[0], second / "sub" / "data.tar")
+    (second / "same").chmod(0o755)
+    status, out, _err = run(first, second)
+    assert status == 1
+    assert "reprodiff normalize" not in out
+    assert run("--exclude-directory-metadata", first, second) == (0, "", "")
 
 
 # normalize
@@ -394,6 +468,12 @@ def test_output(run, copies, tmp_path):
     assert (done.stdout, done.stderr) == (new.read_bytes(), b"")
 
 
+def test_output_to_a_device(run, copies):
+    left, _right = copies(MTIME)
+    assert run("normalize", "--output", "/dev/null", left)[0] == 0
+    assert not os.path.isfile("/dev/null")
+
+
 def test_output_needs_one_other_file(run, copies, tmp_path):
     left, right = copies(MTIME)
     new = tmp_path / "new"
@@ -403,7 +483,7 @@ def test_output_needs_one_other_file(run, copies, tmp_path):
     assert not new.exists()
 
 
-def test_unify_needs_output(run, copies, tmp_path):
+def test_unify_needs_output(run, copies):
     left, right = copies(pair("gzip/level"))
     before = left.read_bytes()
     status, _out, err = run("normalize", "--mode", "unify", left)

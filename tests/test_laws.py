@@ -156,7 +156,7 @@ def test_every_differing_leaf_is_in_the_comparison(recipe):
             one, two = sides[0].get(path), sides[1].get(path)
             if one != two:
                 where = path[0]
-                if None in {one, two} and not b"".join([*(one or ()), *(two or ())]).strip(b"\0"):
+                if (one is None or two is None) and not b"".join([*(one or ()), *(two or ())]).strip(b"\0"):
                     continue  # a blank field of one dialect's header: the other has blanks there under another name
                 assert any(where == place or where.startswith(f"{place}/") for place in named), path
 
@@ -215,7 +215,10 @@ def test_a_changed_value_is_named_by_its_path(data):
     changed = _with(source, where, old, new)
     assume(changed is not None)
     assume(changed != path.read_bytes())
-    again = tree(Bytes(changed))
+    try:
+        again = tree(Bytes(changed))
+    except ReprodiffError:
+        assume(condition=False)
     assume(again is not None and again[0] == name)
     assume(_shape(root, name) == _shape(again[1], name))
     comparison = compare(source, Bytes(changed), "left", Budget())
@@ -297,7 +300,7 @@ def test_normalizing_changes_what_rules_name_and_nothing_else(path):
     seen = report(load(path), Bytes(b"".join(emit(found.pieces))))
     assert seen["unexplained"] == []
     # A rule for all owners also changes the one that looks like content when it is changed alone.
-    allowed = {*found.causes, "compressor-params"} | ({"single-member-metadata"} if "tar-owner" in found.causes else set())
+    allowed = {*found.causes, "compressor-params"} | ({"member-owner"} if "tar-owner" in found.causes else set())
     assert {cause["id"] for cause in seen["causes"]} <= allowed
 
 
@@ -356,13 +359,36 @@ def _mutated(source, data, depth=0):
         return None
     deeper = _mutated(inner, data, depth + 1)
     if deeper is None:
-        at = data.draw(st.integers(0, inner.size - 1))
+        at = data.draw(st.sampled_from(_unruled(inner)))
         raw = bytearray(inner.read(0, inner.size))
         raw[at] ^= data.draw(st.integers(1, 255))
         deeper = bytes(raw), "" if key is None else name_text(key)
     content, where = deeper
     whole = _replaced(source, root, name, leaf, content)
     return None if whole is None else (whole, where or ("" if key is None else name_text(key)))
+
+
+def _unruled(source):
+    """Offsets of bytes that no rule calls noise (a manifest's Built-By is noise, whatever it says)."""
+    found = tree(source)
+    if found is None or found[0] == "text":
+        return range(source.size)
+    name, root = found
+    free = [
+        offset
+        for where, leaf, _record in walk(root, name)
+        if leaf.derive is None and leaf.role is not Role.FIXED
+        if not any(normalizers.rulebook(name).at(place) for place in _upwards(where))
+        for offset in range(leaf.start, leaf.stop)
+    ]
+    assume(free)
+    return free
+
+
+def _upwards(where):
+    while where:
+        yield where
+        where = where.rpartition("/")[0]
 
 
 def _replaced(source, root, name, leaf, content):

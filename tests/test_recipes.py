@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import FIXTURES, RECIPES, unavailable
+from fixtures import FIXTURES, RECIPES, Recipe, unavailable
 from normalizers.catalogue import load
 
 VERDICTS = {"explained", "suspected", "unexplained"}
 VERSION_COMMANDS = {
     "7z": ["7z", "i"],
     "zip": ["zip", "-v"],
+    "pyrcc5": ["pyrcc5", "-version"],
     "python3": ["python3", "-c", "import platform; print(platform.python_version())"],
     "zlib": ["python3", "-c", "import zlib; print(zlib.ZLIB_RUNTIME_VERSION)"],
 }
@@ -95,7 +96,11 @@ def test_nothing_is_stored_for_a_dynamic_case():
 
 
 def test_all_fixtures_are_small():
-    assert sum(path.lstat().st_size for path in FIXTURES.rglob("*") if path.is_file()) < 1_500_000
+    """Executables have their own share: headers and tables make the smallest one 3 kB."""
+    sizes = {path.relative_to(FIXTURES): path.lstat().st_size for path in FIXTURES.rglob("*") if path.is_file()}
+    executables = sum(size for path, size in sizes.items() if path.parts[0] in {"elf", "a"})
+    assert executables < 1_100_000
+    assert sum(sizes.values()) - executables < 1_500_000
 
 
 @pytest.mark.slow

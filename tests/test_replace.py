@@ -17,6 +17,7 @@ from reprodiff import replace as module
 from reprodiff.app import Job, normalize, normalize_all
 from reprodiff.errors import NormalizeError
 from reprodiff.replace import Original, is_temporary, replace, sweep
+from reprodiff.rewrite import emit
 
 OLD, NEW = b"old" * 50_000, b"NEW!" * 60_000
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -248,6 +249,51 @@ def test_a_killed_copy_in_place_leaves_the_new_content(file, monkeypatch):
     assert (file.parent / redo).read_bytes() == NEW
 
 
+def tampered(path, monkeypatch, change):
+    """Normalize with a rewriter that makes a mistake; the result must be refused."""
+    import reprodiff.normalize
+
+    real, calls = reprodiff.normalize.rewrite, []
+
+    def wrong(source, *arguments):
+        found = real(source, *arguments)
+        calls.append(source)
+        if found.pieces is None or len(calls) > 1:
+            return found._replace(pieces=None)
+        return found._replace(pieces=[change(b"".join(emit(found.pieces)))])
+
+    monkeypatch.setattr(reprodiff.normalize, "rewrite", wrong)
+    before = path.read_bytes()
+    done = normalize(str(path), Job(0, disable=frozenset({"tar-order"})))
+    assert path.read_bytes() == before
+    assert alone(path.parent)
+    return done
+
+
+def swapped(data):
+    return data[1024:2048] + data[:1024] + data[2048:]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda data: data[:512] + b"X" + data[513:], "member[member-0]!/bytes would change, and no rule says so"),
+        (lambda data: data[1024:], "member[member-0] would change, and no rule says so"),
+        (lambda data: data + bytes(512), "would change, and no rule says so"),
+        (swapped, "would be in another order, and no rule says so"),
+    ],
+)
+def test_a_mistake_of_the_rewriter_is_refused(tmp_path, monkeypatch, change, complaint):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number in range(3):
+            member = tarfile.TarInfo(f"member-{number}")
+            member.size, member.mtime = 100, 1_700_000_000
+            tar.addfile(member, io.BytesIO(os.urandom(100)))
+    done = tampered(tmp_path / "a.tar", monkeypatch, change)
+    assert done.status == "failed"
+    assert complaint in done.notices[0]
+
+
 CHILD = """
 import sys
 from reprodiff.app import Job, normalize_all
@@ -290,6 +336,16 @@ def test_killed_at_any_moment(tmp_path):
     assert os.listdir(area) == ["data.tar.gz"]
 
 
+def dying(real, left):
+    def call(*arguments, **named):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **named)
+
+    return call
+
+
 @pytest.mark.parametrize("names", [1, 2])
 def test_killed_between_any_two_system_calls(file, names):
     """The same without luck: die at the n-th call that changes something, for every n."""
@@ -298,22 +354,12 @@ def test_killed_between_any_two_system_calls(file, names):
         os.link(file, file.parent / "other")
     before = set(os.listdir(file.parent))
     for number in range(1, 60):
+        left = [number]
         file.write_bytes(OLD)
         pid = os.fork()
         if pid == 0:
-            left = [number]
-
-            def dying(name, real):
-                def call(*arguments, **named):
-                    left[0] -= 1
-                    if left[0] == 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return real(*arguments, **named)
-
-                return call
-
             for name in calls:
-                setattr(os, name, dying(name, getattr(os, name)))
+                setattr(os, name, dying(getattr(os, name), left))
             try:
                 put(file, [NEW[:1000], NEW[1000:]])
             finally:

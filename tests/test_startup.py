@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from fixtures import FIXTURES
 
 # Each of these costs more than comparing two tiny files.
 HEAVY = {
@@ -40,6 +40,8 @@ from reprodiff.cli import main
 status = main(sys.argv[1:])
 print(json.dumps([status, sorted(set(sys.modules) - before)]), file=sys.stderr)
 """
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def imported(*arguments):

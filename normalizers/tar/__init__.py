@@ -1,6 +1,8 @@
 """Opinions about tar archives."""
 
 from normalizers.common import (
+    MEMBER_MODE,
+    MEMBER_OWNER,
     clamp,
     missing,
     new_name,
@@ -86,8 +88,8 @@ RULES: tuple[Rule, ...] = (
       for field, value in (("uid", zero), ("gid", zero), ("uname", owner_name), ("gname", owner_name))),
     Rule(f"{HEADER}/mode", "archive-mode-umask", "permissions that the builder's umask took away", Set(umask_mode),
          claim=umask, opt_in=True),
-    Rule(f"{HEADER}/{{uid,gid,uname,gname,mode}}", "single-member-metadata",
-         "owner or mode of members that do not follow the pattern of the archive: likely content", claim=suspect),
+    Rule(f"{HEADER}/{{uid,gid,uname,gname}}", "member-owner", MEMBER_OWNER, claim=suspect),
+    Rule(f"{HEADER}/mode", "member-mode", MEMBER_MODE, claim=suspect),
     Rule(f"{HEADER}/{{devmajor,devminor}}", "tar-xattr-dev", "device of the file system that was packed", Set(zero),
          claim=no_device, opt_in=True),
     Rule(f"{PAX}/records/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Drop()),

@@ -14,6 +14,8 @@ def in_order(members: list[Group]) -> list[Group]:
     waiting: dict[bytes, list[Group]] = {}
     for member in ordered:
         _place(member, names, out, seen, waiting)
+    # Links in a circle wait for each other for ever: they keep the sorted order.
+    out += [member for member in ordered if any(member in rest for rest in waiting.values())]
     return out
 
 

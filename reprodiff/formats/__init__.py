@@ -1,6 +1,7 @@
 """The formats that reprodiff partitions, in probe order. One module a format; facts, no opinions."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
@@ -9,7 +10,7 @@ from reprodiff.codecs import Codec
 from reprodiff.errors import FormatError
 from reprodiff.sources import Source
 from reprodiff.spans import Span
-from reprodiff.tree import Group, Node
+from reprodiff.tree import Group, Leaf, Node
 
 HEAD = 4096
 TAIL = 22 + 0xFFFF
@@ -40,14 +41,36 @@ class Walk(Protocol):
     def alone(self, one: Node | None, two: Node | None, where: str, keys: tuple[bytes, ...], /) -> None:
         """Note a node that one side alone has."""
 
-    def put(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec, /) -> None:
-        """Note a change: spans of both sides whose bytes differ, at one place."""
+    def put(
+        self,
+        where: str,
+        keys: tuple[bytes, ...],
+        left: Span | None,
+        right: Span | None,
+        codec: Codec,
+        /,
+        *,
+        runs: list[tuple[Span, Span]] | None = None,
+        shown: tuple[str, str] | None = None,
+    ) -> None:
+        """Note a change: spans of both sides whose bytes differ, None for a side that has nothing there.
+
+        runs: the parts of these spans that are the change, where the rest is noted elsewhere; shown: both sides
+        for people, where the bytes alone say little."""
 
     def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec, /) -> None:
         """Note a difference that follows from others and was seen to hold on both sides."""
 
     def put_follows(self, where: str, count: int, size: int, left: Span, right: Span, /) -> None:
         """Note many such differences at once: how many, how many bytes, and the first as an example."""
+
+    def put_order(self, where: str, left: list[bytes], right: list[bytes], /) -> None:
+        """Note what both sides have in another order: the keys as each side has them."""
+
+    def enter(self, one: Leaf, two: Leaf, where: str, left: Source, right: Source, /) -> "Walk | None":
+        """Go on inside two payloads, decoded: what is put into the walk that this returns lies in them.
+
+        None where the decoded streams are equal: the encoding is noted as the change."""
 
     def notice(self, kind: str, text: str, /) -> None:
         """Note what a person should know: kind as in the report."""
@@ -103,6 +126,24 @@ FORMATS: tuple[Entry, ...] = (
           "probe", payload=True),
     Entry("lz4", ((0, b"\x04\x22\x4d\x18"), (0, b"\x02\x21\x4c\x18"), (1, b"\x2a\x4d\x18")),
           "frame headers, skippable and legacy frames; payload entered", "probe", payload=True),
+    Entry("rcc", tuple((0, b"qres\0\0\0" + bytes([version])) for version in (1, 2, 3)),
+          "Qt resources, versions 1 to 3: nodes, names, data; contents entered"),
+    Entry("elf", ((0, b"\x7fELF"),), "headers, sections, symbols, relocations, notes, DWARF units; code and data by what they refer to"),
+    Entry(
+        "pe",
+        ((0, b"MZ"), (0, b"\x64\x86"), (0, b"\x4c\x01"), (0, b"\x64\xaa"), (0, b"\xc4\x01"), (0, b"\0\0\xff\xff")),
+        "images and objects: headers, sections, debug, export, import and resource directories, certificates",
+        "probe",
+    ),
+    Entry(
+        "macho",
+        (
+            (0, b"\xcf\xfa\xed\xfe"), (0, b"\xce\xfa\xed\xfe"), (0, b"\xfe\xed\xfa\xcf"), (0, b"\xfe\xed\xfa\xce"),
+            (0, b"\xca\xfe\xba\xbe"), (0, b"\xca\xfe\xba\xbf"),
+        ),
+        "load commands, sections, symbols, code signature; the files of a fat binary entered",
+        "probe",
+    ),
     # The magic of ISO 9660 lies behind the head; `lzma` has none, but likely numbers: after all that have one.
     Entry("archive", (), "7z, cab, iso9660, rar, xar, lha, warc: members through libarchive, the container as bytes",
           "probe"),
@@ -123,6 +164,7 @@ FORMATS: tuple[Entry, ...] = (
     # A script or stub before the archive: whatever nothing else claims, and has the end of one.
     Entry("zip", (), "the same behind a script or another prefix", "prefixed", tail=b"PK\5\6"),
     Entry("javadoc", (), "dates of the head; the rest as text", "probe"),
+    Entry("qrc", (), "Qt resources as C++ and Python code: every node; contents entered, the rest as text", "probe"),
     # Last: whatever reads as text and is nothing else.
     Entry("text", (), "lines; order, line ends and white space recognized", "probe"),
 )
@@ -137,14 +179,24 @@ def identify(source: Source, head: bytes | None = None) -> Entry | None:
     if head is None:
         head = source.read(0, HEAD)
     for entry in FORMATS:
-        if entry.magics and not any(head.startswith(magic, at) for at, magic in entry.magics):
-            continue
+        for at, magic in entry.magics:
+            if head.startswith(magic, at):
+                break
+        else:
+            if entry.magics:
+                continue
         if entry.tail and entry.tail not in source.read(max(0, source.size - TAIL), source.size):
             continue
-        if entry.probe and not getattr(import_module(entry.module), entry.probe)(head, source):
+        if entry.probe and not _probe(entry)(head, source):
             continue
         return entry
     return None
+
+
+@cache
+def _probe(entry: Entry) -> Callable[[bytes, Source], bool]:
+    found: Callable[[bytes, Source], bool] = getattr(import_module(entry.module), entry.probe)
+    return found
 
 
 def load(entry: Entry) -> Format:

@@ -4,7 +4,6 @@ The container is one payload whose content is the listing of its members. It say
 that the container's own bytes stay unexplained where they differ; the listing tells where to look.
 """
 
-import ctypes
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -102,6 +101,8 @@ class _Reader:
 
     def _blocks(self, archive: Any) -> Iterator[bytes]:
         """Yield the data of the current member; holes of sparse ones as zeros."""
+        import ctypes
+
         pointer, size, offset = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_longlong()
         at = 0
         read = self.ffi.read_data_block
@@ -115,6 +116,8 @@ class _Reader:
                 yield ctypes.string_at(pointer.value, size.value)
 
     def _read(self, _archive: Any, _context: Any, pointer: Any) -> int:
+        import ctypes
+
         self.piece = self.source.read(self.at, self.at + BLOCK)
         self.at += len(self.piece)
         ctypes.cast(pointer, ctypes.POINTER(ctypes.c_char_p))[0] = self.piece

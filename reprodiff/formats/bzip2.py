@@ -4,7 +4,7 @@ The format has no specification but its library. Bytes after the last stream are
 """
 
 from reprodiff.budget import Budget
-from reprodiff.codecs import RAW, show_bytes, Codec
+from reprodiff.codecs import RAW, Codec, show_bytes
 from reprodiff.errors import FormatError
 from reprodiff.formats import Format
 from reprodiff.formats.frames import Frames
@@ -14,10 +14,10 @@ from reprodiff.tree import Content, Field, Group, Leaf, Node, Record, Role, Tabl
 # BCD of pi starts a block, of the square root of pi the end of the stream.
 BLOCK, END = b"1AY&SY", b"\x17rE8P\x90"
 
-LEVEL = Codec(bytes, lambda value, _size: bytes(value), lambda value: f"{show_bytes(value)} (blocks of {show_bytes(value)}00 kB)")
-HEADER = Table(
-    Field("signature", 2, RAW, Role.FIXED), Field("version", 1, RAW, Role.FIXED), Field("level", 1, LEVEL)
+LEVEL = Codec(
+    bytes, lambda value, _size: bytes(value), lambda value: f"{show_bytes(value)} (blocks of {show_bytes(value)}00 kB)"
 )
+HEADER = Table(Field("signature", 2, RAW, Role.FIXED), Field("version", 1, RAW, Role.FIXED), Field("level", 1, LEVEL))
 
 
 def probe(head: bytes, _source: Source) -> bool:
@@ -41,9 +41,7 @@ def parse(source: Source, budget: Budget) -> Group:
     if not frames.spans:
         raise FormatError("no bzip2 stream at the start")
     spans = [(start, stop) for start, stop, _size in frames.spans]
-    content = Content(
-        "bzip2", lambda _budget: decoded, "bzip2", lambda: _layout(spans), lambda: _traits(source, spans)
-    )
+    content = Content("bzip2", lambda _budget: decoded, "bzip2", lambda: _layout(spans), lambda: _traits(source, spans))
     nodes: list[Node] = [Leaf("content", 0, frames.stop, Role.PAYLOAD, content=content)]
     if frames.stop < source.size:
         nodes.append(Leaf("trailing", frames.stop, source.size))

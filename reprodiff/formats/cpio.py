@@ -5,6 +5,7 @@ Specifications: cpio(5) of libarchive; POSIX.1-1997 pax ("octet-oriented cpio") 
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from reprodiff.budget import Budget
@@ -15,6 +16,8 @@ from reprodiff.sources import Source
 from reprodiff.tree import Derive, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
 
 BLOCK = 512
+# What cpio fills its output up to: by default, with -B, without; libarchive's and the kernel's are like the first.
+BLOCKS = (BLOCK, 5120, 4, 1)
 NAME_LIMIT = 1 << 16
 TRAILER = b"TRAILER!!!"
 IFMT, IFDIR, IFREG, IFLNK = 0o170000, 0o040000, 0o100000, 0o120000
@@ -80,6 +83,7 @@ class Dialect(NamedTuple):
     inodes: int
 
 
+@cache
 def _size(name: str) -> Derive:
     """Return how a size field follows from what it measures, spelled as the header's other numbers are."""
 
@@ -210,7 +214,7 @@ def probe(head: bytes, _source: Source) -> bool:
     except (FormatError, ValueError):
         return False
     start = dialect.plain.size
-    return len(head) < start + name or head[start + name - 1] == 0
+    return head[start : start + name].find(b"\0") == name - 1
 
 
 def _sizes(header: bytes) -> tuple[Dialect, int, int]:
@@ -256,8 +260,9 @@ def parse(source: Source, budget: Budget) -> Group:
         if zeros < size:
             nodes.append(Leaf("zeros", at, zeros))
         elif whole:
+            block = _block(at - nodes[0].start, zeros - at)
             # Also where it is empty: that an archive is not filled up is a fact that can differ.
-            nodes.append(Leaf("blocking", at, zeros, Role.DERIVED, derive=_derive_blocking, refs=refs))
+            nodes.append(Leaf("blocking", at, zeros, Role.DERIVED, derive=fill_block(block), refs=refs))
         archives.append((nodes, refs))
         at = zeros
     if not archives:
@@ -321,13 +326,25 @@ def _zeros(source: Source, at: int) -> int:
     return at
 
 
-def _derive_blocking(_raw: bytes, refs: Refs) -> bytes:
-    return bytes(-(refs.offset("trailer") + refs.size("trailer") - refs.offset("archive")) % BLOCK)
+@cache
+def fill_block(size: int) -> Derive:
+    """Return how many zeros follow from filling up an archive to blocks of a size in bytes."""
+    return lambda _raw, refs: bytes(-(refs.offset("trailer") + refs.size("trailer") - refs.offset("archive")) % size)
+
+
+def _block(end: int, zeros: int) -> int:
+    """Return the block size that explains how many zeros follow the `end` bytes of an archive."""
+    return next((size for size in BLOCKS if -end % size == zeros), BLOCK)
+
+
+@cache
+def _filled(name: str, before: int, unit: int) -> Derive:
+    return lambda _raw, refs: bytes(-(before + refs.size(name)) % unit)
 
 
 def _expand_member(group: Group) -> list[Node]:
     member: Member = group.info
-    dialect, source = member.dialect, member.source
+    dialect = member.dialect
     table = dialect.plain
     if member.size and dialect.sums is not table and stat(group).mode & IFMT == IFREG:
         table = dialect.sums
@@ -336,18 +353,15 @@ def _expand_member(group: Group) -> list[Node]:
     at = name.stop + _fill(dialect, table.size + member.name)
     content = Leaf("content", at, at + member.size, Role.PAYLOAD)
     nodes: list[Node] = [Record("header", group.start, table, {"name": name, "content": content}), name]
-
-    def fill(_raw: bytes, refs: Refs) -> bytes:
-        head = table.size if refs.has("name") else 0
-        return bytes(_fill(dialect, head + refs.size("name" if head else "content")))
-
     if dialect.unit > 1:
-        nodes.append(Leaf("namepad", name.stop, at, Role.DERIVED, derive=fill, refs={"name": name}))
+        derive = _filled("name", table.size, dialect.unit)
+        nodes.append(Leaf("namepad", name.stop, at, Role.DERIVED, derive=derive, refs={"name": name}))
     if member.size:
         nodes.append(content)
         if dialect.unit > 1:
+            derive = _filled("content", 0, dialect.unit)
             nodes.append(
-                Leaf("padding", content.stop, group.stop, Role.DERIVED, derive=fill, refs={"content": content})
+                Leaf("padding", content.stop, group.stop, Role.DERIVED, derive=derive, refs={"content": content})
             )
     return nodes
 

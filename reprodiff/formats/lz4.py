@@ -123,10 +123,18 @@ def _legacy(source: Source, start: int, budget: Budget) -> Leaf:
 
     def layout() -> list[Node]:
         magic = Leaf("magic number", start, start + 4, Role.FIXED)
-        return [Group("legacy frame", start, stop, listed([magic, Leaf("blocks", start + 4, stop, Role.PAYLOAD)]), b"1")]
+        return [
+            Group("legacy frame", start, stop, listed([magic, Leaf("blocks", start + 4, stop, Role.PAYLOAD)]), b"1")
+        ]
 
     traits = Traits({"frame": "legacy"}, {"blocks": str(len(stops) - 1)})
-    return Leaf("content", start, stop, Role.PAYLOAD, content=Content("lz4", lambda _budget: decoded, None, layout, lambda: traits))
+    return Leaf(
+        "content",
+        start,
+        stop,
+        Role.PAYLOAD,
+        content=Content("lz4", lambda _budget: decoded, None, layout, lambda: traits),
+    )
 
 
 def _skippable(at: int, stop: int) -> Group:

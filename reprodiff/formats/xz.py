@@ -183,7 +183,7 @@ def read_header(source: Source, start: int) -> BlockHeader:
         width, at = vli(data, at)
         filters.append((kind, data[at : at + width]))
         at += width
-    return BlockHeader(size, *places, filters_at, at, filters)
+    return BlockHeader(size, places[0], places[1], filters_at, at, filters)
 
 
 def dictionary(properties: bytes) -> int:
@@ -275,7 +275,9 @@ def _block(source: Source, group: Group) -> list[Node]:
     ]
     nodes.append(Leaf("header padding", start + header.padding_at, start + header.size - 4, Role.FIXED))
     bound = {node.name: node for node in nodes}
-    crc = Leaf("crc32", start + header.size - 4, start + header.size, Role.DERIVED, LE_HEX, derive=_crc(*bound), refs=bound)
+    crc = Leaf(
+        "crc32", start + header.size - 4, start + header.size, Role.DERIVED, LE_HEX, derive=_crc(*bound), refs=bound
+    )
     # Unpadded Size counts the check, which lies after the padding all the same.
     data = Leaf("compressed data", crc.stop, start + block.unpadded - check, Role.PAYLOAD)
     nodes += [crc, data]

@@ -92,7 +92,7 @@ def parse(source: Source, budget: Budget) -> Group:
         if stop is None:
             break
         budget.count(1)
-        nodes.append(_skippable(source, at, stop))
+        nodes.append(_skippable(at, stop))
         at = stop
     if not payloads:
         raise FormatError("no Zstandard frame at the start")
@@ -168,7 +168,7 @@ def _seek_table(source: Source, frames: Frames) -> int:
     return stop
 
 
-def _skippable(source: Source, at: int, stop: int) -> Group:
+def _skippable(at: int, stop: int) -> Group:
     data = Leaf("user data", at + SKIPPABLE_HEAD, stop)
     return Group(
         "skippable",
@@ -240,12 +240,12 @@ def _layout(source: Source, start: int, spans: list[tuple[int, int]], end: int, 
     at = start
     for number, (first, stop) in enumerate(spans, 1):
         if first > at:
-            nodes.append(_skippable(source, at, first))
+            nodes.append(_skippable(at, first))
         whole = decoded if len(spans) == 1 else None
         nodes.append(Group("frame", first, stop, lambda group: _frame(source, group), str(number).encode(), whole))
         at = stop
     if end > at:
-        nodes.append(_skippable(source, at, end))
+        nodes.append(_skippable(at, end))
     return nodes
 
 
@@ -275,7 +275,9 @@ def _frame(source: Source, group: Group) -> list[Node]:
         at = stop
     if header.content_at:
         derive = _derive_content_size if inner else accepted
-        size = Leaf("frame content size", at, start + header.size, Role.DERIVED, LE, derive=derive, refs={"blocks": blocks})
+        size = Leaf(
+            "frame content size", at, start + header.size, Role.DERIVED, LE, derive=derive, refs={"blocks": blocks}
+        )
         nodes.append(size)
     nodes.append(blocks)
     if check:

@@ -181,13 +181,11 @@ def _expand_member(group: Group) -> list[Node]:
     if map_:
         nodes.append(map_)
     if member.size:
-        nodes.append(content)
-        if content.stop < group.stop:
-            nodes.append(
-                Leaf(
-                    "padding", content.stop, group.stop, Role.DERIVED, derive=_derive_padding, refs={"content": content}
-                )
-            )
+        # The padding also where it is empty: sizes that differ must not make it a part of one side alone.
+        padding = Leaf(
+            "padding", content.stop, group.stop, Role.DERIVED, derive=_derive_padding, refs={"content": content}
+        )
+        nodes += [content, padding]
     return nodes
 
 

@@ -5,18 +5,16 @@ directory says where members are; what local headers say beside it is compared a
 """
 
 import struct
-from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats import Format
+from reprodiff.formats import TAIL, Format
 from reprodiff.formats.zip import extra
 from reprodiff.formats.zip.layout import (
     CENTRAL,
     DESCRIPTOR,
-    DESCRIPTORS,
     ENCRYPTED,
     END,
     END64,
@@ -24,100 +22,21 @@ from reprodiff.formats.zip.layout import (
     END_RECORD,
     FULL,
     FULL_SHORT,
-    IMPLODED,
     LOCAL,
-    LOCAL_LENGTHS,
     LOCATOR,
     LOCATOR_RECORD,
-    LZMA,
     STORED,
     STREAMED,
-    UNIX_LIKE,
     UTF8,
-    VERSIONS,
-    central_header,
-    local_header,
 )
-from reprodiff.formats.zip.payload import NAMES, Decoder
+from reprodiff.formats.zip.members import CLOJURE, Archive, Member, expand_entry, expand_member
 from reprodiff.sources import Source
-from reprodiff.tree import Content, Group, Leaf, Node, Record, Role, listed
+from reprodiff.tree import Group, Leaf, Node, Record, listed
 
 CENTRAL_FIELDS = struct.Struct("<4sHHHHIIIIHHHHHIL")
 END_FIELDS = struct.Struct("<4sHHHHIIH")
 END64_FIELDS = struct.Struct("<4sQHHIIQQQQ")
-TAIL = 22 + 0xFFFF
 SIGNING_BLOCK = b"APK Sig Block 42"
-CLOJURE = (b".clj", b".cljc")
-
-
-class Archive:
-    """What the members of one archive share.
-
-    clojure  whether it has Clojure sources
-    aligned  whether stored contents are aligned by zeros in their extra fields, as zipalign does
-    """
-
-    __slots__ = ("aligned", "clojure", "decoder", "source", "uncounted")
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.decoder = Decoder(source)
-        self.uncounted: Leaf | None = None
-        self.clojure = False
-        self.aligned = False
-
-
-class Member:
-    """What the central directory says of a member, and where its parts lie.
-
-    entry    offset of its central header; name, extra, comment: sizes there
-    local    offset of its local header; start, stop: its content; descriptor: size of the data descriptor, 0 for none
-    """
-
-    __slots__ = ("archive", "comment", "descriptor", "directory", "entry", "extra", "flags", "group", "key", "local",
-                 "made_by", "method", "name", "nodes", "plain", "size", "start", "stop")  # fmt: skip
-
-    def __init__(
-        self, archive: Archive, entry: int, key: bytes, name: int, extra_size: int, comment: int,
-        made_by: int, flags: int, method: int, size: int, local: int, stop: int, plain: bool,
-    ) -> None:  # fmt: skip
-        self.archive = archive
-        self.entry = entry
-        self.key = key
-        self.name = name
-        self.extra = extra_size
-        self.comment = comment
-        self.made_by = made_by
-        self.flags = flags
-        self.method = method
-        # Uncompressed; `stop` is relative to `start` until that is known.
-        self.size = size
-        self.local = local
-        self.stop = stop
-        self.plain = plain
-        self.start = self.descriptor = 0
-        self.group: Group | None = None
-        self.directory: Group | None = None
-        self.nodes: tuple[list[Node], list[Node]] | None = None
-
-    @property
-    def encrypted(self) -> bool:
-        return bool(self.flags & ENCRYPTED)
-
-    @property
-    def kept_flags(self) -> int:
-        """Flag bits that mean something for this member: others are a producer's habit."""
-        if self.flags & ENCRYPTED:
-            return self.flags
-        kept = 0 if self.plain else self.flags & UTF8
-        if self.method in {IMPLODED, LZMA}:
-            kept |= self.flags & 6
-        return kept | self.flags & STREAMED if self.large else kept
-
-    @property
-    def large(self) -> bool:
-        """Whether its sizes need zip64."""
-        return self.size >= FULL or self.stop - self.start >= FULL
 
 
 class _End(NamedTuple):
@@ -196,7 +115,7 @@ def _find_end(source: Source) -> _End:
 
 
 def _check_end(source: Source, at: int, raw: bytes) -> _End | None:
-    _mark, disk, first_disk, here, entries, size, offset, comment = END_FIELDS.unpack(raw)
+    _mark, _disk, _first_disk, _here, entries, size, offset, comment = END_FIELDS.unpack(raw)
     stop = at
     zip64 = None
     if at >= 20 and source.read(at - 20, at - 16) == LOCATOR:
@@ -255,13 +174,13 @@ def _directory(archive: Archive, end: _End, budget: Budget) -> tuple[list[Member
     at, base = 0, end.start
     uncounted = end.uncounted
     while raw[at : at + 4] == CENTRAL:
-        (_mark, made_by, _version, flags, method, _time, _crc, stored, size, name, extra_size, comment, disk, _internal,
+        (_mark, made_by, _version, flags, method, _time, crc, stored, size, name, extra_size, comment, disk, _internal,
          _external, local) = unpack(raw, at)  # fmt: skip
         start, at = at, at + 46 + name + extra_size + comment
         if at > len(raw):
             raise FormatError("a central header is cut off")
         key = raw[start + 46 : start + 46 + name]
-        if stored == FULL or size == FULL or local == FULL:
+        if FULL in {stored, size, local}:
             present = (size == FULL, stored == FULL, local == FULL, disk == FULL_SHORT)
             found = extra.zip64_values(raw[start + 46 + name : start + 46 + name + extra_size], present)
             size = size if found[0] is None else found[0]
@@ -270,10 +189,10 @@ def _directory(archive: Archive, end: _End, budget: Budget) -> tuple[list[Member
         plain = key.isascii() and (not comment or raw[at - comment : at].isascii())
         if not plain:
             key = _key(key, flags)
-        member = Member(archive, base + start, key, name, extra_size, comment, made_by, flags, method, size,
+        member = Member(archive, base + start, key, name, extra_size, comment, made_by, flags, method, crc, size,
                         local + uncounted, stored, plain)  # fmt: skip
         members.append(member)
-        group = member.directory = Group("entry", base + start, base + at, _expand_entry, key, member)
+        group = member.directory = Group("entry", base + start, base + at, expand_entry, key, member)
         entries.append(group)
         if key.endswith(CLOJURE):
             archive.clojure = True
@@ -315,20 +234,23 @@ def _locals(archive: Archive, members: list[Member], limit: int) -> None:
             raise FormatError(f"no local header at {at}")
         if at < stop:
             raise FormatError(f"the member at {at} lies inside the one before")
-        extra_size = header[28] | header[29] << 8
-        start = member.start = at + 30 + (header[26] | header[27] << 8) + extra_size
+        member.local_name = header[26] | header[27] << 8
+        member.local_flags = header[6] | header[7] << 8
+        member.flags |= member.local_flags & ENCRYPTED
+        extra_size = member.local_extra = header[28] | header[29] << 8
+        start = member.start = at + 30 + member.local_name + extra_size
         stop = member.stop = start + member.stop
         most = members[number + 1].local if number + 1 < len(members) else limit
         if stop > most:
             raise FormatError(f"the member at {at} is longer than the place that it has")
-        if (header[6] | member.flags) & STREAMED and most - stop >= 12:
+        if (member.local_flags | member.flags) & STREAMED and most - stop >= 12:
             member.descriptor = _find_descriptor(archive, member, most)
             stop += member.descriptor
         if extra_size and member.method == STORED and start & 3 == 0:
             padded = padded or _is_padded(read(start - extra_size, start))
         if member.method == STORED and start & 3 and member.size:
             aligned = False
-        member.group = Group("member", at, stop, _expand_member, member.key, member)
+        member.group = Group("member", at, stop, expand_member, member.key, member)
     archive.aligned = padded and aligned
 
 
@@ -347,121 +269,12 @@ def _find_descriptor(archive: Archive, member: Member, most: int) -> int:
     """Return the size of the data descriptor after a content, 0 where none is that agrees with the directory."""
     raw = archive.source.read(member.stop, min(member.stop + 24, most))
     stored, size = member.stop - member.start, member.size
-    for width, signed, form in ((16, True, "<II"), (24, True, "<QQ"), (12, False, "<II"), (20, False, "<QQ")):
-        if len(raw) >= width and (not signed or raw[:4] == DESCRIPTOR):
-            if struct.unpack_from(form, raw, 8 if signed else 4) == (stored, size):
-                return width
+    for width, signed, form in ((16, True, "<III"), (24, True, "<IQQ"), (12, False, "<III"), (20, False, "<IQQ")):
+        if len(raw) < width or (signed and raw[:4] != DESCRIPTOR):
+            continue
+        if struct.unpack_from(form, raw, 4 if signed else 0) == (member.crc, stored, size):
+            return width
     return 0
-
-
-def _expand_member(group: Group) -> list[Node]:
-    member: Member = group.info
-    return (member.nodes or _build(member))[0]
-
-
-def _expand_entry(group: Group) -> list[Node]:
-    member: Member = group.info
-    return (member.nodes or _build(member))[1]
-
-
-def _build(member: Member) -> tuple[list[Node], list[Node]]:
-    """Make the nodes of a member in both places, once: they refer to each other."""
-    archive = member.archive
-    source = archive.source
-    refs: dict[str, Node] = {}
-    bound: dict[str, Node] = {}
-    sealed = member.encrypted
-    time = _time(member)
-    least = VERSIONS.get(member.method, 51 if sealed and member.method == 99 else 20)
-    if member.large:
-        least = max(least, 45)
-    raw = source.read(member.local, member.local + 30)
-    name, size = LOCAL_LENGTHS.unpack_from(raw, 26)
-    header = Record("header", member.local, local_header(name, member.kept_flags, least, time, sealed), refs)
-    content = _content(member)
-    refs["header"], refs["content"] = header, content
-    nodes: list[Node] = [header]
-    if size:
-        found, zip64 = extra.fields(source, header.stop, header.stop + size, refs, central=None)
-        if zip64:
-            refs["zip64"] = zip64
-            if member.large and member.descriptor:
-                zip64.name += "-required"
-        nodes += found
-    if archive.aligned and member.method == STORED and member.size:
-        _align(member, nodes, header)
-    nodes.append(content)
-    if member.descriptor:
-        # Without it the check byte of the encryption, or a large size, could not be told.
-        kind = "descriptor-required" if sealed or member.large else "descriptor"
-        descriptor = Record(kind, member.stop, DESCRIPTORS[member.descriptor], {"content": content})
-        refs["descriptor"] = descriptor
-        nodes.append(descriptor)
-
-    assert member.group is not None
-    assert member.directory is not None
-    central = Record(
-        "header",
-        member.entry,
-        central_header(
-            member.name, least, member.key.endswith(b"/"), member.made_by >> 8 not in UNIX_LIKE, sealed, time
-        ),
-        bound,
-    )
-    refs["central"] = central
-    bound.update(header=central, local=header, content=content, member=member.group, entry=member.directory)
-    if archive.uncounted:
-        bound["uncounted"] = archive.uncounted
-    entry: list[Node] = [central]
-    at = central.stop
-    if member.extra:
-        fields = source.read(member.entry, central.stop)
-        full = (fields[24:28] == b"\xff" * 4, fields[20:24] == b"\xff" * 4, fields[42:46] == b"\xff" * 4,
-                fields[34:36] == b"\xff\xff")  # fmt: skip
-        found, zip64 = extra.fields(source, at, at + member.extra, bound, central=full)
-        if zip64:
-            bound["zip64"] = zip64
-        entry += found
-        at += member.extra
-    if member.comment:
-        comment = Leaf("comment", at, at + member.comment)
-        bound["comment"] = comment
-        entry.append(comment)
-    member.nodes = nodes, entry
-    return member.nodes
-
-
-def _time(member: Member) -> str:
-    if member.encrypted and member.flags & STREAMED:
-        return "encrypted"
-    if member.archive.clojure:
-        return "source" if member.key.endswith(CLOJURE) else "class" if member.key.endswith(b".class") else ""
-    return ""
-
-
-def _content(member: Member) -> Leaf:
-    if member.encrypted:
-        return Leaf("content", member.start, member.stop, Role.VALUE)
-    if member.method == STORED:
-        return Leaf("content", member.start, member.stop, Role.PAYLOAD)
-    name, encode = NAMES.get(member.method, (f"method {member.method}", None))
-    opened = partial(member.archive.decoder.open, member.start, member.stop, member.method)
-    return Leaf("content", member.start, member.stop, Role.PAYLOAD, content=Content(name, opened, encode))
-
-
-def _align(member: Member, nodes: list[Node], header: Record) -> None:
-    """Make zeros before a stored content the padding that aligns it, also where there are none yet."""
-    last = nodes[-1]
-    padding = Leaf("padding", last.stop, last.stop)
-    if isinstance(last, Leaf):
-        if member.archive.source.read(last.start, last.stop).strip(b"\0"):
-            return
-        padding = Leaf("padding", last.start, last.stop)
-        nodes.pop()
-    wide = next((size for size in (16384, 4096) if not member.start % size), 0)
-    multiple = wide if wide and (padding.stop - padding.start > 3 or member.key.endswith(b".so")) else 4
-    if padding.start >= header.stop:
-        nodes.append(extra.align(padding, multiple))
 
 
 FORMAT = Format("zip", "PKWARE APPNOTE.TXT 6.3.10", parse)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from reprodiff.codecs import LE, LE_HEX, LE_TIME, RAW, Codec, show_time
 from reprodiff.formats.zip.layout import place
 from reprodiff.sources import Source
-from reprodiff.tree import Derive, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
+from reprodiff.tree import Derive, Field, Group, Leaf, Node, Record, Refs, Role, Table
 
 ZIP64, TIMES, NTFS, ALIGNMENT = 0x0001, 0x5455, 0x000A, 0xD935
 FULL = 0xFFFFFFFF
@@ -28,10 +28,14 @@ def step(number: int) -> str:
     return f"{number:#06x}"
 
 
+def _size(_raw: bytes, refs: Refs) -> bytes:
+    return (refs.size("field") - 4).to_bytes(2, "little")
+
+
 def _head(*body: Field) -> Table:
     return Table(
         Field("id", 2, LE_HEX, Role.FIXED),
-        Field("size", 2, LE, Role.DERIVED, lambda _raw, refs: (refs.size("field") - 4).to_bytes(2, "little")),
+        Field("size", 2, LE, Role.DERIVED, _size),
         *body,
     )
 
@@ -105,7 +109,7 @@ def _body(number: int, data: bytes) -> tuple[tuple[str, int, str], ...]:
 KINDS = {"number": LE, "time": SIGNED_TIME, "filetime": FILE_TIME, "bytes": RAW, "name-crc": LE_HEX}
 
 
-def _name_crc(raw: bytes, refs: Refs) -> bytes:
+def _name_crc(_raw: bytes, refs: Refs) -> bytes:
     """CRC-32 of the name in the header (4.6.9)."""
     header = refs.raw("header")
     return zlib.crc32(header[46 if header[2:3] == b"\1" else 30 :]).to_bytes(4, "little")
@@ -156,6 +160,7 @@ def _expand_zip64(group: Group) -> list[Node]:
     return [head] if head.stop == group.stop else [head, Leaf("data", head.stop, group.stop)]
 
 
+@lru_cache(8)
 def _local_value(start: int, decoded: bool) -> Derive:
     def derive(raw: bytes, refs: Refs) -> bytes:
         old = raw[start : start + 8]
@@ -168,6 +173,7 @@ def _local_value(start: int, decoded: bool) -> Derive:
     return derive
 
 
+@lru_cache(16)
 def _central_value(start: int, name: str) -> Derive:
     def derive(raw: bytes, refs: Refs) -> bytes:
         if name == "uncompressed-size":

@@ -12,7 +12,7 @@ END64, LOCATOR, DESCRIPTOR = b"PK\6\6", b"PK\6\7", b"PK\7\x08"
 # What a field of 32 or 16 bits holds when the value is in the zip64 extended information instead (4.4.8, 4.4.21).
 FULL, FULL_SHORT = 0xFFFFFFFF, 0xFFFF
 LENGTHS = struct.Struct("<HHH")
-LOCAL_LENGTHS = struct.Struct("<HH")
+SHORTEST = 16
 FULL_BYTES = b"\xff\xff\xff\xff"
 
 ENCRYPTED, STREAMED, UTF8 = 1, 8, 0x800
@@ -133,9 +133,13 @@ def _unknown_yet(header: bytes, refs: Refs) -> bool:
 
 
 def _local_crc(header: bytes, refs: Refs) -> bytes:
+    old = header[14:18]
     if _unknown_yet(header, refs):
-        return header[14:18]
-    return checksum(refs) if refs.changed("content") else refs.raw("central")[16:20]
+        return old
+    if refs.changed("content"):
+        return checksum(refs)
+    # Zero beside a content: a data descriptor had it, and agreed with the directory.
+    return refs.raw("central")[16:20] if old == b"\0\0\0\0" and refs.size("content") else old
 
 
 def _local_stored_size(header: bytes, refs: Refs) -> bytes:
@@ -150,10 +154,17 @@ def _local_size(header: bytes, refs: Refs) -> bytes:
     if (old == FULL_BYTES and refs.has("zip64")) or (old == b"\0\0\0\0" and refs.has("descriptor")):
         return old
     if not refs.changed("content"):
+        if old not in {b"\0\0\0\0", FULL_BYTES} or not refs.size("content"):
+            return old
         known = refs.raw("central")[24:28]
-        if known != FULL_BYTES:
+        # So short a content may as well be nothing, compressed.
+        if known != FULL_BYTES and refs.size("content") > SHORTEST:
             return known
     return _short(refs.decoded_size("content"))
+
+
+def _local_name(header: bytes, _refs: Refs) -> bytes:
+    return (len(header) - 30).to_bytes(2, "little")
 
 
 def _local_extra(_header: bytes, refs: Refs) -> bytes:
@@ -177,7 +188,7 @@ def local_header(name: int, kept: int, least: int, time: str, sealed: bool) -> T
         Field("crc-32", 4, LE_HEX, derived, None if sealed else _local_crc),
         Field("compressed-size", 4, LE, Role.DERIVED, _local_stored_size),
         Field("uncompressed-size", 4, LE, derived, None if sealed else _local_size),
-        Field("name-length", 2, LE, Role.DERIVED, lambda header, _refs: (len(header) - 30).to_bytes(2, "little")),
+        Field("name-length", 2, LE, Role.DERIVED, _local_name),
         Field("extra-length", 2, LE, Role.DERIVED, _local_extra),
         Field("name", name),
     )
@@ -190,6 +201,11 @@ def _same_as_local(start: int, stop: int, local: int) -> Derive:
         return refs.raw("local")[local : local + width] if refs.changed("local") else header[start:stop]
 
     return derive
+
+
+_central_flags = _same_as_local(8, 10, 6)
+_central_method = _same_as_local(10, 12, 8)
+_central_time = _same_as_local(12, 16, 10)
 
 
 def _central_crc(header: bytes, refs: Refs) -> bytes:
@@ -208,6 +224,14 @@ def _central_size(header: bytes, refs: Refs) -> bytes:
     if not refs.changed("content") and old != FULL_BYTES:
         return old
     return _short(refs.decoded_size("content"))
+
+
+def _central_name_length(header: bytes, _refs: Refs) -> bytes:
+    return (len(header) - 46).to_bytes(2, "little")
+
+
+def _central_name(header: bytes, refs: Refs) -> bytes:
+    return refs.raw("local")[30:] if refs.changed("local") else header[46:]
 
 
 def _central_extra(_header: bytes, refs: Refs) -> bytes:
@@ -241,20 +265,20 @@ def central_header(name: int, least: int, directory: bool, foreign: bool, sealed
         Field("signature", 4, RAW, Role.FIXED),
         Field("made-by", 2, MADE_BY),
         Field("version", 2, _version(least)),
-        Field("flags", 2, LE_HEX, Role.DERIVED, _same_as_local(8, 10, 6)),
-        Field("method", 2, METHOD, Role.DERIVED, _same_as_local(10, 12, 8)),
-        Field("time", 4, TIMES[time], Role.DERIVED, _same_as_local(12, 16, 10)),
+        Field("flags", 2, LE_HEX, Role.DERIVED, _central_flags),
+        Field("method", 2, METHOD, Role.DERIVED, _central_method),
+        Field("time", 4, TIMES[time], Role.DERIVED, _central_time),
         Field("crc-32", 4, LE_HEX, derived, None if sealed else _central_crc),
         Field("compressed-size", 4, LE, Role.DERIVED, _central_stored_size),
         Field("uncompressed-size", 4, LE, derived, None if sealed else _central_size),
-        Field("name-length", 2, LE, Role.DERIVED, lambda header, _refs: (len(header) - 46).to_bytes(2, "little")),
+        Field("name-length", 2, LE, Role.DERIVED, _central_name_length),
         Field("extra-length", 2, LE, Role.DERIVED, _central_extra),
         Field("comment-length", 2, LE, Role.DERIVED, _central_comment),
         Field("disk", 2, LE, Role.DERIVED, _central_disk),
         Field("internal", 2, LE_HEX),
         Field("external", 4, FOREIGN_ATTRIBUTES if foreign else ATTRIBUTES[directory]),
         Field("offset", 4, LE, Role.DERIVED, _central_offset),
-        Field("name", name, RAW, Role.DERIVED, _same_as_local(46, 46 + name, 30)),
+        Field("name", name, RAW, Role.DERIVED, _central_name),
     )
 
 

@@ -1,7 +1,7 @@
 """Decoding the contents of zip members: deflate, bzip2, LZMA (APPNOTE.TXT 5.8), xz."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from reprodiff.budget import Budget
@@ -75,18 +75,7 @@ def _engine(source: Source, method: int) -> tuple[Any, int]:
 def _decoded(source: Source, method: int) -> Iterator[bytes]:
     name = NAMES[method][0]
     try:
-        engine, start = _engine(source, method)
-        for piece in chunks(source, start):
-            if engine.eof:
-                raise FormatError(f"bytes follow the {name} stream of a member")
-            data = piece
-            while True:
-                output = engine.decompress(data, OUTPUT)
-                if output:
-                    yield output
-                data = engine.unconsumed_tail if method == DEFLATED else b""
-                if engine.eof or (not data if method == DEFLATED else engine.needs_input):
-                    break
+        engine = yield from _run(source, method)
     except FormatError:
         raise
     except Exception as error:
@@ -95,3 +84,20 @@ def _decoded(source: Source, method: int) -> Iterator[bytes]:
     # LZMA in zip may end without a marker: then its length is all that tells.
     if (not engine.eof and method != LZMA) or engine.unused_data:
         raise FormatError(f"the {name} stream and its member do not end together")
+
+
+def _run(source: Source, method: int) -> Generator[bytes, None, Any]:
+    """Yield what a stream decodes to, up to its end or that of the source; return the decoder."""
+    engine, start = _engine(source, method)
+    for piece in chunks(source, start):
+        if engine.eof:
+            raise FormatError("bytes follow the encoded stream of a member")
+        data = piece
+        while True:
+            output = engine.decompress(data, OUTPUT)
+            if output:
+                yield output
+            data = engine.unconsumed_tail if method == DEFLATED else b""
+            if engine.eof or (not data if method == DEFLATED else engine.needs_input):
+                break
+    return engine

@@ -1,0 +1,141 @@
+"""Opinions about PE images and COFF objects."""
+
+import re
+from typing import Any
+
+from normalizers.common import clamp, suspect
+from normalizers.patterns import Sure
+from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
+from reprodiff.sources import Source
+from reprodiff.tree import Group, Refs
+
+# A later one is rather a hash of the content, which linkers wrote before they said so in the debug directory.
+LATEST = 1 << 31
+IN_SECTION = "pe/section[*]"
+STAMPS = (
+    "pe/header",
+    f"{IN_SECTION}/export",
+    f"{IN_SECTION}/debug[*]",
+    f"{IN_SECTION}/loadconfig/fields",
+    f"{IN_SECTION}/resourcedirectory[*]/fields",
+)
+CERTIFICATE = "pe/certificates/table/certificate[*]"
+
+
+def guard(_source: Source, root: Group, policy: Policy) -> str | None:
+    """Leave alone what is signed, and what is likely to check itself."""
+    if root.info.signed:
+        return "it is signed: the signature covers its bytes"
+    if root.info.overlay and policy.mode != UNIFY:
+        return "data follows its last section: an installer or archive, which may hold checksums of the whole file"
+    return None
+
+
+def _hashed(evidence: Any) -> bool:
+    return any(root.info.hashed for root in evidence.comparison.roots)
+
+
+def _time(change: Any, evidence: Any) -> Sure | None:
+    """Claim a time stamp; one that is no plausible time, or a hash that differs alone, is only likely one."""
+    values = evidence.values(change)
+    if values is None:
+        return None
+    return "suspected" if _hashed(evidence) or max(values) >= LATEST else "origin"
+
+
+def _never(_change: Any, _evidence: Any) -> Sure | None:
+    return None
+
+
+def _blank(raw: bytes, _refs: Refs) -> bytes:
+    return bytes(len(raw))
+
+
+def _program_database(change: Any, evidence: Any) -> Sure | None:
+    """Claim the path of a PDB file: the same file name in other directories; another name may be a choice."""
+    values = evidence.values(change)
+    if values is None or not all(value.lower().endswith(b".pdb") for value in values):
+        return None
+    left, right = (re.split(rb"[\\/]", value)[-1] for value in values)
+    return "origin" if left == right else "suspected"
+
+
+def _tools(change: Any, evidence: Any) -> Sure | None:
+    return None if evidence.values(change) is None else "origin"
+
+
+def _no_tools(value: Any, _policy: Policy) -> Any:
+    return tuple((0, 0, 0) for _entry in value)
+
+
+def _is_zero(change: Any, _evidence: Any) -> Sure | None:
+    kept = [data for data in (change.left, change.right) if data is not None]
+    return "origin" if kept and not any(data.strip(b"\0") for data in kept) else None
+
+
+def _stamps() -> tuple[Rule, ...]:
+    found = []
+    for place in STAMPS:
+        where = f"{place}/timedatestamp"
+        why = "the clock when it was compiled or linked; with /Brepro a hash of the content"
+        found += [
+            Rule(where, "pe-timestamp", why, Set(clamp), claim=_time, opt_in=True),
+            Rule(
+                where,
+                "pe-debug-guid-pdb",
+                "made from the content by /Brepro",
+                Rederive(_blank),
+                claim=_never,
+                opt_in=True,
+            ),
+        ]
+    return tuple(found)
+
+
+RULES: tuple[Rule, ...] = (
+    *_stamps(),
+    Rule(
+        f"{IN_SECTION}/import[*]/fields/timedatestamp",
+        "pe-timestamp",
+        "the time of the library that the image was bound to, or a mark that it was",
+        claim=suspect,
+    ),
+    Rule("pe/boundimport[*]/fields/timedatestamp", "pe-timestamp", "the time of the library that the image was bound to",
+         claim=suspect),
+    Rule(
+        f"{IN_SECTION}/debugdata[*]/guid",
+        "pe-debug-guid-pdb",
+        "drawn at random, or made from the PDB file, which keeps paths and command lines",
+        Rederive(_blank),
+        opt_in=True,
+    ),
+    Rule(f"{IN_SECTION}/debugdata[*]/hash", "pe-debug-guid-pdb", "made from the content by /Brepro", Rederive(_blank),
+         claim=suspect, opt_in=True),
+    Rule(
+        f"{IN_SECTION}/debugdata[*]/age",
+        "pe-debug-guid-pdb",
+        "how often the PDB file was written",
+        Set(lambda _value, _policy: 1),
+        opt_in=True,
+    ),
+    Rule(f"{IN_SECTION}/debugdata[*]/timedatestamp", "pe-debug-guid-pdb", "names the PDB file, as its age does"),
+    Rule(
+        f"{IN_SECTION}/debugdata[*]/path",
+        "pe-debug-guid-pdb",
+        "where the linker wrote the PDB file",
+        claim=_program_database,
+    ),
+    Rule(
+        "pe/rich",
+        "pe-rich-header",
+        "which builds of which tools made the objects; nothing reads it",
+        Set(_no_tools),
+        claim=_tools,
+        opt_in=True,
+    ),
+    Rule("pe/certificates", "code-signature", "one side is signed", None, "one-sided"),
+    Rule(f"{CERTIFICATE}/data", "code-signature", "a signature: made with a secret key, often with a time"),
+    Rule(CERTIFICATE, "code-signature", "one side has one signature more", None, "one-sided"),
+    Rule(f"{CERTIFICATE}/padding", "code-signature", "aligns the next signature", None, "one-sided", _is_zero),
+    Rule("pe/certificates/padding", "code-signature", "aligns the signature", None, "one-sided", _is_zero),
+)  # fmt: skip

@@ -1,0 +1,352 @@
+"""Opinions about zip archives, and so about jars, wheels, apks, epubs and office documents."""
+
+import re
+from functools import cache
+from typing import Any
+
+from normalizers.common import MEMBER_MODE, missing, new_name, orders, renamed, suspect, umask_mode
+from normalizers.compressors import another_encoder, encoders_named
+from normalizers.patterns import Sure, is_umask
+from normalizers.streams import zeros
+from reprodiff.codecs import DOS_TIME, dos_from_seconds, dos_seconds
+from reprodiff.formats.zip.layout import (
+    ATTRIBUTES,
+    ENCRYPTED,
+    FILE_TYPE,
+    STREAMED,
+    SYMLINK,
+    UNIX_LIKE,
+    UTF8,
+    ClassTime,
+    SourceTime,
+)
+from reprodiff.formats.zip.members import Member
+from reprodiff.rules import UNIFY, Contents, Drop, Policy, Reencode, Rule, Set, Sort
+from reprodiff.sources import Source
+from reprodiff.tree import Group, Leaf, Record, children
+
+MEMBER, ENTRY = "zip/member[*]", "zip/directory/entry[*]"
+FIRST_TIME = 315532800
+QUARTER, FARTHEST = 15 * 60, 26 * 3600
+FULL = 0xFFFFFFFF
+# Info-ZIP's times and owners, NTFS times, and the mark of the jar tool.
+EXTRAS = "0x5455,0x5855,0x7855,0x7875,0x000a,0xcafe"
+MADE_BY = 3 << 8 | 20
+# Flag bits that say how the member was written: 1 and 2 the level, 3 a data descriptor, 11 UTF-8 for a name in ASCII.
+HABIT = 0b1110 | UTF8
+LEVEL = 0b110
+PERMISSIONS = 0o777
+
+_SIGNATURE = re.compile(rb"META-INF/[^/]+\.(?:SF|RSA|DSA|EC)", re.IGNORECASE)
+_SEALED = re.compile(rb"(?:.*/)?[^/]*\.p7s|META-INF/(?:mozilla\.rsa|cose\.sig)", re.IGNORECASE | re.DOTALL)
+_RECORD = re.compile(rb"[^/]+\.dist-info/RECORD")
+# Members that packers make up themselves, with a mode that no umask touched.
+_MADE_WITHOUT_FILE = re.compile(rb"[^/]+\.dist-info/RECORD|META-INF/(?:MANIFEST\.MF)?")
+_DIGESTS = re.compile(rb"_xmlsignatures/.+|package/services/digital-signature/.+|META-INF/documentsignatures\.xml")
+
+
+def canonical_time(value: tuple[int, ...], policy: Policy) -> tuple[int, ...]:
+    """Return the canonical DOS time, read as UTC: no earlier than 1980, and a Clojure source two seconds older than
+    its class, which the loader would not take otherwise."""
+    latest = _latest(policy.epoch, type(value))
+    return latest if policy.mode == UNIFY or value > latest else value
+
+
+@cache
+def _latest(epoch: int, kind: type) -> tuple[int, ...]:
+    latest = max(epoch, FIRST_TIME)
+    if kind is ClassTime:
+        latest = max(latest, FIRST_TIME + 2)
+    elif kind is SourceTime:
+        latest = max(latest & ~1, FIRST_TIME + 2) - 2
+    return dos_from_seconds(latest & ~1)
+
+
+def _utc(member: Group, entry: Group | None, source: Source) -> int | None:
+    """Return the time of last change in UTC that an extra field tells, in the unit of that field."""
+    for group in (member, entry):
+        for node in children(group) if group else ():
+            if isinstance(node, Group) and node.name in {"0x5455", "0x5855", "0x000a"}:
+                for part in children(node):
+                    row = part.table.by_name.get("mtime") if isinstance(part, Record) else None
+                    if row is not None:
+                        return int.from_bytes(source.read(part.start + row.start, part.start + row.stop), "little")
+    return None
+
+
+def _zone(evidence: Any) -> bool:
+    """Tell whether another time zone is why the DOS times differ.
+
+    All members are as far apart, by a multiple of 15 minutes, and the times in UTC agree; where there are none, a
+    shift that several different times share to the second tells it.
+    """
+    comparison = evidence.comparison
+    pairs = [(one, two) for one, two in comparison.members if one.name == "member"]
+    shifts: set[int | None] = set()
+    times: set[int | None] = set()
+    for one, two in pairs:
+        left, right = _seconds(comparison.left, one), _seconds(comparison.right, two)
+        shifts.add(None if left is None or right is None else right - left)
+        times.add(left)
+        if len(shifts) > 1:
+            return False
+    shift = shifts.pop() if shifts else None
+    if not shift or shift % QUARTER or abs(shift) > FARTHEST:
+        return False
+    known = [(_utc(one, one.info.directory, comparison.left), _utc(two, two.info.directory, comparison.right))
+             for one, two in pairs]  # fmt: skip
+    if all(left is None and right is None for left, right in known):
+        return len(times) > 1
+    return all(left is not None and left == right for left, right in known)
+
+
+def _seconds(source: Source, group: Group) -> int | None:
+    member: Member = group.info
+    return dos_seconds(DOS_TIME.decode(source.read(member.local + 10, member.local + 14)))
+
+
+def _checked(evidence: Any) -> set[bytes]:
+    """Return the keys of encrypted members whose time a reader needs to check the password."""
+    both = ENCRYPTED | STREAMED
+    return {group.key for pair in evidence.comparison.members for group in pair if group.info.flags & both == both}
+
+
+def _clock(change: Any, evidence: Any) -> Sure | None:
+    if evidence.once(_zone) or change.keys[-1] in evidence.once(_checked):
+        return None
+    return "origin"
+
+
+def _shifted(change: Any, evidence: Any) -> Sure | None:
+    return None if change.keys[-1] in evidence.once(_checked) else "origin"
+
+
+def _kept_flags(evidence: Any) -> dict[bytes, int]:
+    """Return the flag bits that mean something, of members for which any do."""
+    found: dict[bytes, int] = {}
+    for one, two in evidence.comparison.members:
+        if one.name == "member":
+            kept = one.info.kept_flags | two.info.kept_flags
+            if kept:
+                found[one.key] = found.get(one.key, 0) | kept
+    return found
+
+
+def _changed_flags(change: Any, evidence: Any) -> int:
+    """Return the flag bits that differ, 0 where any of them says something about the member."""
+    values = evidence.values(change)
+    if values is None:
+        return 0
+    changed: int = values[0] ^ values[1]
+    return 0 if changed & (~HABIT | evidence.once(_kept_flags).get(change.keys[-1], 0)) else changed
+
+
+def _level(change: Any, evidence: Any) -> Sure | None:
+    """Claim flags that differ in nothing but the level that the compressor was told."""
+    changed = _changed_flags(change, evidence)
+    return "origin" if changed and not changed & ~LEVEL else None
+
+
+def _habit(change: Any, evidence: Any) -> Sure | None:
+    """Claim flags that say nothing about this member."""
+    return "origin" if _changed_flags(change, evidence) & ~LEVEL else None
+
+
+def _without_habit(value: int, _policy: Policy) -> int:
+    return value & ~HABIT
+
+
+def _fits(raw: bytes, _policy: Policy) -> bool:
+    """Tell whether a zip64 field holds nothing that needs it."""
+    values = [int.from_bytes(raw[at : at + 8], "little") for at in range(4, len(raw) - 7, 8)]
+    return all(value < FULL for value in values)
+
+
+def _ends_fit(raw: bytes, _policy: Policy) -> bool:
+    """Tell whether the zip64 record holds nothing that needs it, and no data of its own."""
+    entries, size, offset = (int.from_bytes(raw[at : at + 8], "little") for at in (32, 40, 48))
+    return len(raw) == 76 and entries < 0xFFFF and size < FULL and offset < FULL
+
+
+def _unix_like(change: Any, evidence: Any) -> Sure | None:
+    values = evidence.values(change)
+    return "origin" if values is not None and all(value >> 8 in UNIX_LIKE for value in values) else None
+
+
+def _made_by(value: int, _policy: Policy) -> int:
+    return MADE_BY if value >> 8 in UNIX_LIKE else value
+
+
+def _same_but_text(change: Any, evidence: Any) -> Sure | None:
+    values = evidence.values(change)
+    return "origin" if values is not None and values[0] | 1 == values[1] | 1 else None
+
+
+def _is_link(mode: int) -> bool:
+    return mode & FILE_TYPE == SYMLINK
+
+
+def _modes(change: Any, evidence: Any) -> tuple[int, int] | None:
+    """Return both sides' modes; a member without one has the usual mode of what its name says that it is."""
+    values = evidence.values(change)
+    if values is None or not isinstance(values[0], int):
+        return None
+    decode = ATTRIBUTES[change.keys[-1].endswith(b"/")].decode
+    return decode(change.left), decode(change.right)
+
+
+def _same_mode(change: Any, evidence: Any) -> Sure | None:
+    modes = _modes(change, evidence)
+    return "origin" if modes is not None and modes[0] == modes[1] else None
+
+
+def _under_umask(evidence: Any) -> bool:
+    return is_umask(
+        (left & PERMISSIONS, right & PERMISSIONS)
+        for key, left, right in evidence.members("header", "external")
+        if not _is_link(left) and not _is_link(right) and not _MADE_WITHOUT_FILE.fullmatch(key)
+    )
+
+
+def _umask(change: Any, evidence: Any) -> Sure | None:
+    modes = _modes(change, evidence)
+    if modes is None or (modes[0] ^ modes[1]) & ~PERMISSIONS or _is_link(modes[0]):
+        return None
+    return "origin" if evidence.once(_under_umask) else None
+
+
+def _mode(value: int, policy: Policy) -> int:
+    return value if _is_link(value) else umask_mode(value, policy)
+
+
+def _rewritable(change: Any, evidence: Any) -> Sure | None:
+    """Claim equal contents that one encoder can write again on both sides.
+
+    Where contents differ too, which encoder wrote each of thousands of members would cost more than it tells.
+    """
+    left, right = (node.content for node in change.nodes)
+    if not change.same or not left or not right or left.name != right.name or left.encode is None:
+        return None
+    return another_encoder(change, evidence)
+
+
+def _encoders(change: Any, evidence: Any) -> tuple[str, str]:
+    left, right = (node.content for node in change.nodes)
+    if left and right and left.name == right.name == "deflate":
+        return encoders_named(change, evidence)
+    return left.name if left else "stored", right.name if right else "stored"
+
+
+def _same_content(change: Any, _evidence: Any) -> Sure | None:
+    return "origin" if change.same else None
+
+
+def in_order(members: list[Group]) -> list[Group]:
+    """Sort members by name; members of one name keep their order.
+
+    What readers look for at a certain place stays there: `mimetype` first (OCF, OpenDocument), then META-INF/ and the
+    manifest of a jar and what signs it (JarInputStream), and the RECORD of a wheel last, after its metadata (PEP 427).
+    """
+    keys = {member.key or b"" for member in members}
+    jar = any(key.upper() == b"META-INF/MANIFEST.MF" for key in keys)
+    record = next((key for key in keys if _RECORD.fullmatch(key)), b"")
+    info = record[:-6]
+
+    def place(member: Group) -> tuple[int, bytes]:
+        key = member.key or b""
+        if key == b"mimetype":
+            return 0, key
+        if jar and key[:9].upper() == b"META-INF/":
+            name = key[9:].upper()
+            rank = {b"": 1, b"MANIFEST.MF": 2}.get(name, 3 if _SIGNATURE.fullmatch(key) else 4)
+            # A signature file comes before the block that signs it, though SF sorts after RSA.
+            return rank, (
+                name.rpartition(b".")[0] + (b" " if name.endswith(b".SF") else b"~") if rank == 3 else b""
+            ) + key
+        if info and key.startswith(info):
+            return 7 if key == record else 6, key
+        return 4, key
+
+    return sorted(members, key=place)
+
+
+def guard(source: Source, root: Group, _policy: Policy) -> str | None:
+    """Return why an archive must stay as it is, or why its contents must."""
+    reason: str | None = None
+    for node in children(root):
+        if isinstance(node, Group) and node.key is not None:
+            key = node.key
+            if _SEALED.fullmatch(key):
+                return "a signature covers it"
+            if _SIGNATURE.fullmatch(key):
+                reason = Contents("the archive is signed, and the signature has their digests")
+            elif _RECORD.fullmatch(key):
+                reason = reason or Contents("RECORD has their digests")
+            elif _DIGESTS.fullmatch(key):
+                reason = reason or Contents("a signature has their digests")
+        elif isinstance(node, Leaf) and node.name == "signing-block":
+            return "an APK Signing Block covers every byte of it"
+        elif isinstance(node, Record) and node.name == "end":
+            disks = source.read(node.start + 4, node.start + 8)
+            if disks not in {b"\0\0\0\0", b"\xff\xff\xff\xff"}:
+                return "it is one disk of several"
+    return reason
+
+
+_TIME = "when the file was written or unpacked by the build"
+_EXTRA = "times beside the DOS time, the account that packed the archive, a mark of the jar tool: no content"
+_LAYOUT = "another way to write the same: no reader that uses the directory sees it"
+_HOST = "the program and system that packed the archive"
+_ENCODER = "the same content, compressed by another encoder or at another level"
+
+
+def _extras(place: str) -> tuple[Rule, ...]:
+    found: list[Rule] = []
+    for where in (f"{place}/{{{EXTRAS}}}", f"{place}/{{{EXTRAS}}}/field/*", f"{place}/{{{EXTRAS}}}/data"):
+        found += [Rule(where, "zip-extra-fields", _EXTRA, Drop(), kind) for kind in ("changed", "one-sided")]
+    return tuple(found)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(f"{MEMBER}/header/time", "zip-dos-time", _TIME, Set(canonical_time), claim=_clock),
+    Rule(f"{MEMBER}/header/time", "timezone-shift", "one instant, written in the local time of two zones",
+         Set(canonical_time), claim=_shifted),
+    *_extras(MEMBER),
+    *_extras(ENTRY),
+    Rule(f"{MEMBER}/descriptor", "zip-layout", _LAYOUT, Drop(), "one-sided"),
+    Rule(f"{MEMBER}/descriptor/signature", "zip-layout", _LAYOUT, Drop(), "one-sided"),
+    Rule(f"{MEMBER}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided"),
+    Rule(f"{ENTRY}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided"),
+    Rule("zip/zip64", "zip-layout", _LAYOUT, Drop(_ends_fit), "one-sided"),
+    Rule(f"{MEMBER}/descriptor/*", "zip-layout", _LAYOUT, Drop()),
+    Rule(f"{MEMBER}/header/flags", "zip-layout", _LAYOUT, Set(_without_habit), claim=_habit),
+    Rule(f"{MEMBER}/header/flags", "compressor-params", "the level that the compressor was told", Set(_without_habit),
+         claim=_level),
+    Rule(f"{MEMBER}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
+    Rule(f"{ENTRY}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
+    Rule("zip/zip64/end/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 45)),
+    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_unix_like),
+    Rule("zip/zip64/end/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_unix_like),
+    Rule(f"{ENTRY}/header/internal", "zip-host-made-by", "a guess of the program whether the content is text",
+         Set(lambda value, _policy: value & ~1), claim=_same_but_text),
+    # Before the spelling: what this one writes is spelled canonically as well.
+    Rule(f"{ENTRY}/header/external", "archive-mode-umask", "permissions that the builder's umask took away",
+         Set(_mode), claim=_umask, opt_in=True),
+    Rule(f"{ENTRY}/header/external", "zip-host-made-by", "another spelling of the same mode and type",
+         Set(lambda value, _policy: value, respell=True), claim=_same_mode),
+    Rule(f"{ENTRY}/header/external", "member-mode", MEMBER_MODE, claim=suspect),
+    Rule(f"{MEMBER}/header/method", "compressor-params", _ENCODER),
+    Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, Reencode(), "encoding", _rewritable, _encoders,
+         opt_in=True),
+    Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, None, "encoding", _same_content, _encoders),
+    Rule("zip", "zip-entry-order", "the order in which a directory was read or a build added files", Sort(in_order),
+         "moved", detail=orders),
+    Rule("zip/directory", "zip-entry-order", "the order in which a directory was read or a build added files",
+         Sort(in_order), "moved", detail=orders),
+    Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "changed", zeros),
+    Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "one-sided", zeros),
+    *(rule for place in (MEMBER, ENTRY) for rule in (
+        Rule(place, "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
+        Rule(place, "file-set-difference", "a member that one side alone has", None, "one-sided", missing),
+    )),
+)  # fmt: skip

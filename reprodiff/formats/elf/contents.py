@@ -1,0 +1,290 @@
+"""Compare code, data, strings and debug information: differing words that are pointers follow, the rest is put."""
+
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reprodiff.codecs import RAW, TEXT
+from reprodiff.formats import Walk
+from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf.names import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, EM_X86_64, ET_EXEC, ET_REL, SHT_DYNAMIC, dynamic_name
+from reprodiff.formats.elf.pieces import Piece, texts
+from reprodiff.formats.elf.show import instructions
+from reprodiff.formats.elf.sides import Both, Pair, at_symbol
+from reprodiff.formats.elf.words import Differing
+from reprodiff.spans import differing
+
+KEY_MAX = 120
+# Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
+NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
+PLACES_MAX = 2000
+
+
+class Stream(NamedTuple):
+    """The bytes of a section pair, and where in the streams of a walk they start."""
+
+    left: bytes
+    right: bytes
+    one: int
+    two: int
+
+
+def key_of(left: bytes, right: bytes) -> bytes:
+    """Return one key for a string that differs, the same whichever side is which: what both have at the end."""
+    left, right = left.rstrip(b"\0"), right.rstrip(b"\0")
+    if not left or not right or left == right:
+        return (left or right)[:KEY_MAX]
+    most = min(len(left), len(right))
+    tail = next((i for i in range(most) if left[-1 - i] != right[-1 - i]), most)
+    head = next((i for i in range(most - tail) if left[i] != right[i]), most - tail)
+    if tail >= 4 or tail >= head:
+        return ("…".encode() if tail < max(len(left), len(right)) else b"") + left[len(left) - tail :][-KEY_MAX:]
+    return left[:head][:KEY_MAX] + "…".encode()
+
+
+def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
+    """Compare two sections of bytes."""
+    found = Differing(stream.left, stream.right, both.pieces(pair), both.left.image.order)
+    if len(found.one):
+        decide(both, pair, found)
+    settle(walk, both, pair, where, stream, found)
+
+
+def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:
+    """Put what differs: pieces that grew, words that follow, bytes that do not."""
+    pieces = found.pieces
+    for piece in pieces.pieces:
+        if not piece.equal:
+            _unequal(walk, both, pair, where, stream, piece)
+    for piece in pieces.added:
+        _alone(walk, both, pair, where, stream, piece)
+    if len(found.one):
+        if found.explained:
+            first = int(np.flatnonzero(~found.open)[0])
+            a, b = int(found.one[first]) + stream.one, int(found.two[first]) + stream.two
+            words = int((np.diff(found.one[~found.open]) > 4).sum()) + 1
+            walk.put_follows(where, words, found.explained, (a, a + 1), (b, b + 1))
+        _changed(walk, both, pair, where, stream, found)
+    if pair.moved:
+        rows = [p for p in pieces.pieces if p.name is not None and p.r1 > p.r0]
+        walk.put_order(where, [p.name or b"" for p in rows], [p.name or b"" for p in sorted(rows, key=lambda p: p.r0)])
+
+
+def decide(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept every word of a section that is a pointer to the same thing on both sides."""
+    one, two = pair.one, pair.two
+    image = both.left.image
+    if not one.alloc:
+        debug.decide(both, pair, found)
+        return
+    if image.type == ET_REL:
+        return
+    addresses = both.addresses
+    if one.code:
+        if both.x86:
+            code = both.left.fields(one, found.one)
+            relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
+            at, end = code.at[relative], code.end[relative]
+
+            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+                behind = end[np.searchsorted(at, starts)] - starts
+                return addresses.same(one.addr + starts + behind + ones, two.addr + others + behind + twos)
+
+            found.accept_fields(at, targets)
+            if image.type == ET_EXEC or image.machine != EM_X86_64:
+                plain = code.at[~relative]
+                found.accept_fields(plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF))
+        return
+    found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
+    tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
+    if one.name == b".eh_frame_hdr":
+        found.accept(4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.addr + ones, two.addr + twos), signed=True)
+    found.accept(
+        4, 1 if tables else 4, one.addr,
+        lambda s, o, ones, twos: addresses.same(one.addr + s + ones, two.addr + o + twos), signed=True,
+    )  # fmt: skip
+    if one.name == b".eh_frame":
+        # Each record's distance to its CIE, where records before it grew.
+        found.accept(4, 4, one.addr, lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0), signed=True)
+    if found.open.any() and both.x86 and not one.flags & 1:
+        begins = both.references(one)
+        if len(begins):
+
+            def entries(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+                index = np.searchsorted(begins, starts, "right") - 1
+                start = begins[np.maximum(index, 0)]
+                begin = both.pieces(pair).to(start)
+                code = np.zeros(len(starts), bool)
+                for other in both.pairs:
+                    if other.one.code:
+                        target = one.addr + start + ones
+                        code |= (target >= other.one.addr) & (target < other.one.addr + other.one.size)
+                return (index >= 0) & (begin >= 0) & code & addresses.same(one.addr + start + ones, two.addr + begin + twos)
+
+            found.accept(4, 4, one.addr, entries, signed=True)
+
+
+def _span(piece: Piece, stream: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (piece.l0 + stream.one, piece.l1 + stream.one), (piece.r0 + stream.two, piece.r1 + stream.two)
+
+
+def _filling(data: bytes, code: bool) -> bool:
+    return not data.strip(b"\0") or (code and len(data) < 64 and set(data) <= NOPS)
+
+
+def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
+    """Put a piece whose sides are not equally long."""
+    a, b = stream.left[piece.l0 : piece.l1], stream.right[piece.r0 : piece.r1]
+    one, two = _span(piece, stream)
+    if not pair.one.strings and piece.name is None and _filling(a, pair.one.code) and _filling(b, pair.one.code):
+        walk.put_follows(where, 1, differing(a, b).size, one, two)
+        return
+    if piece.r1 == piece.r0:
+        _put_alone(walk, both, pair, where, a, piece.name, one, None)
+        return
+    if piece.name is not None:
+        kind = "function" if pair.one.code else "object"
+        shown = _code_shown(both, pair, stream, piece.l0, piece.l1, piece.r0, piece.r1) if pair.one.code else None
+        walk.put(f"{where}/{kind}[*]", (piece.name,), one, two, RAW, shown=shown)
+        return
+    if texts(a.strip(b"\0"), b.strip(b"\0")) and a.strip(b"\0").count(b"\0") == b.strip(b"\0").count(b"\0") == 0:
+        string_changed(walk, both, pair, where, a, b, one, two)
+        return
+    walk.put(where, (), one, two, RAW)
+
+
+def _alone(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
+    data = stream.right[piece.r0 : piece.r1]
+    span = (piece.r0 + stream.two, piece.r1 + stream.two)
+    if not pair.one.strings and piece.name is None and _filling(data, pair.one.code):
+        walk.put_follows(where, 1, len(data), (0, 0), span)
+        return
+    _put_alone(walk, both, pair, where, data, piece.name, None, span)
+
+
+def _put_alone(walk: Walk, both: Both, pair: Pair, where: str, data: bytes, name: bytes | None, one: Any, two: Any) -> None:
+    if name is not None:
+        walk.put(f"{where}/{'function' if pair.one.code else 'object'}[*]", (name,), one, two, RAW)
+    elif not data.strip(b"\0") and pair.one.strings:
+        walk.put(f"{where}/residue", (), one, two, RAW)
+    elif texts(data.rstrip(b"\0"), data.rstrip(b"\0")):
+        start = (one or two)[0]
+        side = both.left if one else both.right
+        section = pair.one if one else pair.two
+        place = _string_place(side, section, where, start - section.offset)
+        walk.put(place, () if place != f"{where}/string[*]" else (data.rstrip(b"\0")[:KEY_MAX],), one, two, TEXT)
+    else:
+        walk.put(where, (), one, two, RAW)
+
+
+def _string_place(side: Any, section: Any, where: str, offset: int) -> str:
+    """Return the place of a string: the dynamic entry that it is the value of, else the table's."""
+    if section.name == b".dynstr":
+        dynamic = next((s for s in side.image.sections if s.type == SHT_DYNAMIC and s.stored), None)
+        for tag, value in side.image.dynamic(side.data(dynamic)) if dynamic else ():
+            if tag in {DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH} and value == offset:
+                return f"elf/.dynamic/{dynamic_name(tag)}"
+    return f"{where}/string[*]"
+
+
+def string_changed(walk: Walk, both: Both, pair: Pair, where: str, a: bytes, b: bytes, one: Any, two: Any, runs: Any = None) -> None:
+    """Put a string that is another one on the right."""
+    places = [_string_place(side, section, where, span[0] - section.offset) for side, section, span in
+              ((both.left, pair.one, one), (both.right, pair.two, two))]  # fmt: skip
+    place = next((p for p in places if p.startswith("elf/.dynamic/")), places[0])
+    keys = (key_of(a, b),) if place.endswith("string[*]") else ()
+    walk.put(place, keys, one, two, TEXT)
+
+
+def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:
+    """Put what is no pointer, each under the function, object or string that it lies in."""
+    runs = found.runs()
+    groups: dict[tuple[str, bytes, int], list[tuple[int, int, int]]] = {}
+    named = both.left.named(pair.one)
+    bounds = both.left.bounds(pair.one) if pair.one.code else []
+    for a, b, size in runs:
+        if len(groups) > PLACES_MAX:
+            groups.setdefault(("", b"", 0), []).append((a, b, size))
+            continue
+        symbol = at_symbol(named, a) if pair.one.alloc else None
+        if pair.one.code:
+            if symbol is not None:
+                groups.setdefault(("function", symbol.name, symbol.start), []).append((a, b, size))
+            else:
+                index = bisect_right(bounds, a) - 1
+                piece = found.pieces.find(a)
+                name = piece.name if piece and piece.name else b"%#x" % (pair.one.addr + bounds[index])
+                if pair.one.addr + a != pair.two.addr + b and not (piece and piece.name):
+                    name = b"#%d" % index
+                groups.setdefault(("function", name, bounds[index]), []).append((a, b, size))
+            continue
+        text = _text_around(stream, found.pieces.find(a), a, b)
+        if text is not None:
+            groups.setdefault(("string", b"", text), []).append((a, b, size))
+        elif symbol is not None and a < symbol.start + max(symbol.size, 1):
+            groups.setdefault(("object", symbol.name, symbol.start), []).append((a, b, size))
+        else:
+            groups.setdefault(("", b"", 0 if len(groups) > 64 else a >> 6), []).append((a, b, size))
+    for (kind, name, start), rows in groups.items():
+        _put_group(walk, both, pair, where, stream, found, kind, name, start, rows)
+
+
+def _text_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
+    """Return where the text begins that a differing byte lies in on both sides, None where it is no text."""
+    start = stream.left.rfind(b"\0", max(0, a - 4096), a) + 1
+    stop = stream.left.find(b"\0", a, a + 4096)
+    if piece is None or start < piece.l0 or start <= a - 4096 or stop < 0 or stop - start < 4 or stop > piece.l1:
+        return None
+    other = b - (a - start)
+    one, two = stream.left[start:stop], stream.right[other : other + stop - start]
+    # The same bounds on both sides: a string that became shorter in place is another matter.
+    if stream.right[other + stop - start : other + stop - start + 1] != b"\0" or not texts(one, two):
+        return None
+    return start
+
+
+def _put_group(
+    walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing, kind: str, name: bytes, start: int, rows: Any
+) -> None:
+    l0, l1 = rows[0][0], rows[-1][0] + rows[-1][2]
+    r0, r1 = rows[0][1], rows[-1][1] + rows[-1][2]
+    if kind == "string":
+        shift = rows[0][1] - rows[0][0]
+        stop = stream.left.find(b"\0", start)
+        one, two = stream.left[start:stop], stream.right[start + shift : stop + shift]
+        if sum(row[2] for row in rows) == sum(x != y for x, y in zip(one, two, strict=False)):
+            spans = (start + stream.one, stop + stream.one), (start + shift + stream.one - stream.one + stream.two, stop + shift + stream.two)
+            string_changed(walk, both, pair, where, one, two, *spans)
+            return
+        kind = ""
+    spans = (l0 + stream.one, l1 + stream.one), (r0 + stream.two, r1 + stream.two)
+    runs = [
+        ((a + stream.one, a + size + stream.one), (b + stream.two, b + size + stream.two)) for a, b, size in rows
+    ]
+    shown = None
+    if kind == "function":
+        shown = _code_shown(both, pair, stream, rows[0][0], rows[0][0] + rows[0][2], rows[0][1], rows[0][1] + rows[0][2])
+        walk.put(f"{where}/function[*]", (name,), *spans, RAW, runs=runs, shown=shown)
+    elif kind == "object":
+        walk.put(f"{where}/object[*]", (name,), *spans, RAW, runs=runs, shown=_bytes_shown(stream, rows))
+    else:
+        walk.put(where, (), *spans, RAW, runs=runs, shown=_bytes_shown(stream, rows))
+
+
+def _bytes_shown(stream: Stream, rows: Any) -> tuple[str, str]:
+    from reprodiff.codecs import show_bytes
+
+    a, b, size = rows[0]
+    more = "…" if len(rows) > 1 else ""
+    return show_bytes(stream.left[a : a + size], 32) + more, show_bytes(stream.right[b : b + size], 32) + more
+
+
+def _code_shown(both: Both, pair: Pair, stream: Stream, l0: int, l1: int, r0: int, r1: int) -> tuple[str, str]:
+    machine, order = both.left.image.machine, both.left.image.order
+    texts_of = []
+    for side, section, data, start, stop in ((both.left, pair.one, stream.left, l0, l1), (both.right, pair.two, stream.right, r0, r1)):
+        starts = side.fields(section, np.array([start], np.int64)).starts.tolist() if both.x86 else []
+        texts_of.append(instructions(data, start, min(stop, start + 32), section.addr, machine, order, starts))
+    return texts_of[0], texts_of[1]
+

@@ -1,0 +1,165 @@
+"""Compare the ELF header, program headers and section headers: what follows from sections that moved or grew."""
+
+from typing import Any
+
+from reprodiff.codecs import RAW
+from reprodiff.formats import Walk
+from reprodiff.formats.elf.image import Section, Segment
+from reprodiff.formats.elf.names import SHF_ALLOC, SHT_DYNSYM, SHT_GNU_VERDEF, SHT_GNU_VERNEED, SHT_NOBITS, SHT_NULL, SHT_SYMTAB
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.tree import Table
+
+
+class Record:
+    """Puts the fields of two records that differ."""
+
+    def __init__(self, walk: Walk, table: Table, where: str, keys: tuple[bytes, ...], left: int, right: int) -> None:
+        self.walk, self.table, self.where, self.keys, self.starts = walk, table, where, keys, (left, right)
+
+    def put(self, name: str, follows: bool) -> None:
+        field = self.table.by_name[name]
+        one = self.starts[0] + field.start, self.starts[0] + field.stop
+        two = self.starts[1] + field.start, self.starts[1] + field.stop
+        if self.walk.left.read(*one) != self.walk.right.read(*two):
+            put = self.walk.put_follow if follows else self.walk.put
+            put(f"{self.where}/{name}", self.keys, one, two, field.codec)
+
+    def rest(self, *done: str) -> None:
+        """Put all other fields as changes."""
+        for field in self.table.fields:
+            if field.name not in done:
+                self.put(field.name, False)
+
+
+def compare(walk: Walk, both: Both) -> None:
+    """Compare all three header tables."""
+    _header(walk, both)
+    _segments(walk, both)
+    _sections(walk, both)
+
+
+def _header(walk: Walk, both: Both) -> None:
+    left, right = both.left.image, both.right.image
+    table = left.layout.header
+    if walk.left.read(0, table.size) == walk.right.read(0, table.size):
+        return
+    record = Record(walk, table, "elf/header", (), 0, 0)
+    counts = both.only_left or both.only_right or len(left.segments) != len(right.segments)
+    record.put("e_entry", both.addresses.one(left.entry, right.entry))
+    record.put("e_shoff", True)
+    record.put("e_phoff", True)
+    record.put("e_shnum", bool(counts))
+    record.put("e_phnum", bool(counts))
+    names = [int.from_bytes(source.read(table.by_name["e_shstrndx"].start + 0, table.by_name["e_shstrndx"].stop), _order(left.order)) for source in (walk.left, walk.right)]  # fmt: skip
+    record.put("e_shstrndx", both.to_right.get(names[0]) == names[1])
+    record.rest("e_entry", "e_shoff", "e_phoff", "e_shnum", "e_phnum", "e_shstrndx")
+
+
+def _order(order: str) -> Any:
+    return "little" if order == "<" else "big"
+
+
+def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
+    """Return the sections that a segment holds, by file offset, or by address for those without bytes."""
+    found = []
+    for section in sections:
+        if section.type == SHT_NULL or not section.flags & SHF_ALLOC or not section.size:
+            continue
+        if section.type == SHT_NOBITS:
+            inside = segment.vaddr <= section.addr and section.addr + section.size <= segment.vaddr + segment.memsz
+        else:
+            inside = segment.offset <= section.offset and section.offset + section.size <= segment.offset + segment.filesz
+        if inside:
+            found.append(section)
+    return found
+
+
+def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
+    """Return how a segment lies around its sections: these distances stay as they are when sections move."""
+    stored = [s for s in sections if s.type != SHT_NOBITS]
+    first, last = sections[0], max(sections, key=lambda s: s.addr + s.size)
+    head = 0 if segment.offset == 0 else first.offset - segment.offset
+    start = 0 if segment.offset == 0 else first.addr - segment.vaddr
+    stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
+    bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
+    return head, start, stop, last.addr + last.size - segment.vaddr - segment.memsz, segment.paddr - segment.vaddr, *sorted(bias)
+
+
+def _segments(walk: Walk, both: Both) -> None:
+    left, right = both.left.image, both.right.image
+    table = left.layout.segment
+    if len(left.segments) != len(right.segments):
+        _whole(walk, "elf/segments", (left.phoff, len(left.segments) * table.size), (right.phoff, len(right.segments) * table.size))
+        return
+    for number, (one, two) in enumerate(zip(left.segments, right.segments, strict=True)):
+        if one == two:
+            continue
+        inside, others = _inside(one, left.sections), _inside(two, right.sections)
+        moved = ("p_offset", "p_vaddr", "p_paddr", "p_filesz", "p_memsz")
+        if inside and others:
+            good = [both.to_right.get(s.index, -1) for s in inside if s.index in both.to_right] == [
+                s.index for s in others if s.index in set(both.to_right.values())
+            ] and _ends(one, inside) == _ends(two, others)
+        else:
+            # Only the table of segments itself lies outside of all sections.
+            good = one.offset == left.phoff and two.offset == right.phoff
+        record = Record(walk, table, "elf/segments/segment", (), left.phoff + number * table.size, right.phoff + number * table.size)
+        for name in moved:
+            record.put(name, good)
+        record.rest(*moved)
+
+
+def _whole(walk: Walk, where: str, left: tuple[int, int], right: tuple[int, int]) -> None:
+    """Put a table of which rows are missing on one side: it follows from the sections, which are told each."""
+    one, two = (left[0], left[0] + left[1]), (right[0], right[0] + right[1])
+    walk.put(where, (), one, two, RAW)
+
+
+def _sections(walk: Walk, both: Both) -> None:
+    left, right = both.left.image, both.right.image
+    table = left.layout.section
+    names = both.by_index.get(_names_index(walk, both))
+    for pair in both.pairs:
+        one, two = pair.one, pair.two
+        starts = left.shoff + one.index * table.size, right.shoff + two.index * table.size
+        if walk.left.read(starts[0], starts[0] + table.size) == walk.right.read(starts[1], starts[1] + table.size):
+            continue
+        record = Record(walk, table, "elf/sections/section", (), *starts)
+        # The names were read through these offsets, and are what aligned the sections.
+        record.put("sh_name", names is not None)
+        record.put("sh_offset", True)
+        record.put("sh_size", one.size == two.size or bool(one.stored and two.stored) or _grown(both, pair))
+        record.put("sh_addr", True)
+        record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
+        record.put("sh_info", _info(both, pair))
+        record.rest("sh_name", "sh_offset", "sh_size", "sh_addr", "sh_link", "sh_info")
+    for sections, image, side in ((both.only_left, left, 0), (both.only_right, right, 1)):
+        for section in sections:
+            start = image.shoff + section.index * table.size
+            span = (start, start + table.size)
+            walk.put_follow("elf/sections/section", (), span if side == 0 else (0, 0), span if side else (0, 0), RAW)
+
+
+def _names_index(walk: Walk, both: Both) -> int:
+    field = both.left.image.layout.header.by_name["e_shstrndx"]
+    return int.from_bytes(walk.left.read(field.start, field.stop), _order(both.left.image.order))
+
+
+def _grown(both: Both, pair: Pair) -> bool:
+    """Tell whether a section without bytes has the size that its symbols on both sides make."""
+    pieces = both.pieces(pair)
+    return bool(pieces.pieces) and all(piece.equal or piece.name is None for piece in pieces.pieces)
+
+
+def _info(both: Both, pair: Pair) -> bool:
+    one, two = pair.one, pair.two
+    if one.type in {SHT_SYMTAB, SHT_DYNSYM}:
+        counts = []
+        for side, section in ((both.left, one), (both.right, two)):
+            rows = side.image.symbols(side.data(section))
+            counts.append(sum(row[1] >> 4 == 0 for row in rows))
+        return counts == [one.info, two.info]
+    if one.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
+        return False
+    return both.to_right.get(one.info, -1) == two.info
+

@@ -1,0 +1,427 @@
+"""The parts of an ELF file as a tree: headers, sections by what they hold, what lies between and behind them."""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from reprodiff.budget import Budget
+from reprodiff.codecs import BE, LE, LE_HEX, BE_HEX, TEXT, Codec, printable
+from reprodiff.errors import FormatError
+from reprodiff.formats.elf.image import Image, Section, string
+from reprodiff.formats.elf.names import (
+    NOTES,
+    SHT_DYNAMIC,
+    SHT_DYNSYM,
+    SHT_FINI_ARRAY,
+    SHT_GNU_HASH,
+    SHT_HASH,
+    SHT_INIT_ARRAY,
+    SHT_NOBITS,
+    SHT_NOTE,
+    SHT_PREINIT_ARRAY,
+    SHT_REL,
+    SHT_RELA,
+    SHT_RELR,
+    SHT_SYMTAB,
+    PT_LOAD,
+    dynamic_name,
+)
+from reprodiff.sources import Source, chunks, spool
+from reprodiff.tree import Content, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
+
+# A table with more entries than this is one leaf: no walk over a tree should pay for a million symbols.
+ENTRIES_MAX = 1 << 15
+PIECE = 1 << 20
+
+
+def zeros(raw: bytes, _refs: Refs) -> bytes:
+    """Derive padding: as many zeros."""
+    return bytes(len(raw))
+
+
+def partition(image: Image) -> list[Node]:
+    """Return headers, sections, padding and what else the file holds, in order."""
+    nodes: list[Node] = [Record("header", 0, image.layout.header)]
+    if image.segments:
+        nodes.append(_table(image.phoff, image.layout.segment, len(image.segments), "segments", "segment"))
+    if image.sections:
+        nodes.append(_table(image.shoff, image.layout.section, len(image.sections), "sections", "section"))
+    nodes.sort(key=lambda node: node.start)
+    for one, two in zip(nodes, nodes[1:], strict=False):
+        if one.stop > two.start:
+            raise FormatError("the header tables overlap")
+    if nodes[-1].stop > image.source.size:
+        raise FormatError("a header table lies beyond the end of the file")
+    fixed = nodes[:]
+    claimed = [(s.offset, s.offset + s.stored, s) for s in image.sections if s.stored]
+    claimed.sort(key=lambda row: (row[0], -row[1], row[2].index))
+    last = 0
+    for start, stop, section in claimed:
+        # Of sections that share bytes the first has them: the others only refer to them.
+        if start < last or any(start < node.stop and node.start < stop for node in fixed):
+            continue
+        nodes.append(Group(section.label, start, stop, partial(_expand, image=image), info=section))
+        last = stop
+    if not image.sections:
+        for segment in sorted(image.segments, key=lambda s: (s.offset, -s.filesz)):
+            start, stop = segment.offset, segment.offset + segment.filesz
+            start = max([start, *(node.stop for node in nodes if node.start <= start)])
+            if segment.type == PT_LOAD and start < stop <= image.source.size and not any(
+                node.start < stop and start < node.stop for node in nodes
+            ):
+                nodes.append(Leaf("load", start, stop))
+    nodes.sort(key=lambda node: node.start)
+    return _filled(image.source, nodes)
+
+
+def _table(start: int, table: Table, count: int, name: str, row: str) -> Group:
+    def expand(_group: Group) -> list[Node]:
+        return [Record(row, start + i * table.size, table) for i in range(count)]
+
+    return Group(name, start, start + count * table.size, expand)
+
+
+def _filled(source: Source, nodes: list[Node]) -> list[Node]:
+    found: list[Node] = []
+    at = 0
+    for node in nodes:
+        if node.start > at:
+            found.append(_between(source, at, node.start))
+        found.append(node)
+        at = node.stop
+    if at < source.size:
+        last = _between(source, at, source.size)
+        found.append(last if last.role is Role.DERIVED else Leaf("overlay", at, source.size, Role.PAYLOAD))
+    return found
+
+
+def _between(source: Source, start: int, stop: int) -> Leaf:
+    if all(not piece.strip(b"\0") for piece in chunks(source, start, stop)):
+        return Leaf("padding", start, stop, Role.DERIVED, derive=zeros)
+    return Leaf("gap", start, stop, Role.GAP)
+
+
+def _expand(group: Group, image: Image) -> list[Node]:
+    """Return the parts of a section; one leaf where it is not what its type says."""
+    section: Section = group.info
+    whole: list[Node] = [Leaf("data", group.start, group.stop)]
+    try:
+        nodes = _parts(image, section)
+    except (struct.error, IndexError, ValueError, FormatError):
+        return whole
+    at = group.start
+    for node in nodes:
+        if node.start < at or node.stop > group.stop:
+            return whole
+        at = node.stop
+    if at < group.stop and nodes:
+        rest = image.source.read(at, group.stop)
+        nodes.append(
+            Leaf("rest", at, group.stop) if rest.strip(b"\0") else Leaf("padding", at, group.stop, Role.DERIVED, derive=zeros)
+        )
+    return nodes or whole
+
+
+def _parts(image: Image, section: Section) -> list[Node]:
+    if section.compressed:
+        return _compressed(image, section)
+    if section.name.startswith(b".zdebug"):
+        return _zdebug(image, section)
+    if section.strings or section.name in {b".modinfo", b".comment", b".GCC.command.line"}:
+        return _strings(image, section)
+    part = _BY_TYPE.get(section.type) or _BY_NAME.get(section.name)
+    return part(image, section) if part else []
+
+
+def _strings(image: Image, section: Section) -> list[Node]:
+    data = image.data(section)
+    if data.count(0) > ENTRIES_MAX:
+        return []
+    nodes: list[Node] = []
+    at = 0
+    while at < len(data):
+        stop = data.find(b"\0", at)
+        stop = len(data) if stop < 0 else stop + 1
+        leaf = Leaf("value", section.offset + at, section.offset + stop, Role.VALUE, TEXT)
+        nodes.append(Group("string", leaf.start, leaf.stop, listed([leaf]), data[at : stop].rstrip(b"\0")))
+        at = stop
+    return nodes
+
+
+def _symbols(image: Image, section: Section) -> list[Node]:
+    table = image.layout.symbol
+    if section.size // table.size > ENTRIES_MAX:
+        return []
+    names = image.linked(section)
+    strings = image.data(names) if names else b""
+    nodes: list[Node] = []
+    for index, row in enumerate(image.symbols(image.data(section))):
+        record = Record("entry", section.offset + index * table.size, table)
+        nodes.append(Group("symbol", record.start, record.stop, listed([record]), string(strings, row[0])))
+    return nodes
+
+
+def _rows(image: Image, section: Section, table: Table, name: str) -> list[Node]:
+    count = section.size // table.size
+    if count > ENTRIES_MAX:
+        return []
+    return [Record(name, section.offset + i * table.size, table) for i in range(count)]
+
+
+def _relocations(image: Image, section: Section) -> list[Node]:
+    return _rows(image, section, image.layout.rela if section.type == SHT_RELA else image.layout.rel, "relocation")
+
+
+def _dynamic(image: Image, section: Section) -> list[Node]:
+    table = image.layout.dynamic
+    rows = image.dynamic(image.data(section))
+    if len(rows) > ENTRIES_MAX:
+        return []
+    return [Record(dynamic_name(tag), section.offset + i * table.size, table) for i, (tag, _value) in enumerate(rows)]
+
+
+_LE_NOTE = Table(Field("n_namesz", 4, LE), Field("n_descsz", 4, LE), Field("n_type", 4, LE_HEX))
+_BE_NOTE = Table(Field("n_namesz", 4, BE), Field("n_descsz", 4, BE), Field("n_type", 4, BE_HEX))
+HEX = Codec(bytes, lambda value, _size: bytes(value), bytes.hex)
+
+
+def _notes(image: Image, section: Section) -> list[Node]:
+    data = image.data(section)
+    nodes: list[Node] = []
+    if len(data) > ENTRIES_MAX * 32:
+        return []
+    rows = list(image.notes(data, section.align))
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        start, desc, stop, kind, name = row
+        base = section.offset
+        end = after[0] if after else len(data) if not data[stop:].strip(b"\0") else stop
+        head = Record("header", base + start, _LE_NOTE if image.order == "<" else _BE_NOTE)
+        namesz = int.from_bytes(data[start : start + 4], "little" if image.order == "<" else "big")
+        parts: list[Node] = [head]
+        at = head.stop
+        codec = TEXT if name == b"Go" else HEX
+        for what, to, role in (("name", head.stop + namesz, "v"), ("padding", base + desc, "p"), ("desc", base + stop, "d"), ("padding", base + end, "p")):
+            if to > at:
+                derived = role == "p" and not image.source.read(at, to).strip(b"\0")
+                parts.append(
+                    Leaf(what, at, to, Role.DERIVED, derive=zeros) if derived
+                    else Leaf(what, at, to, Role.VALUE, codec if role == "d" else TEXT)
+                )  # fmt: skip
+                at = to
+        nodes.append(Group(NOTES.get((name, kind), "note"), base + start, base + end, listed(parts)))
+    return nodes
+
+
+def _pointers(image: Image, section: Section) -> list[Node]:
+    table = Table(Field("address", image.word, LE_HEX if image.order == "<" else BE_HEX))
+    return _rows(image, section, table, "pointer")
+
+
+def _hash(image: Image, section: Section) -> list[Node]:
+    integer = LE if image.order == "<" else BE
+    names = ("nbucket", "nchain") if section.type == SHT_HASH else ("nbuckets", "symoffset", "bloom_size", "bloom_shift")
+    head = Record("header", section.offset, Table(*(Field(name, 4, integer) for name in names)))
+    values = struct.unpack(f"{image.order}{len(names)}I", image.source.read(head.start, head.stop))
+    end = section.offset + section.size
+    stops = [values[0] * 4, values[1] * 4] if section.type == SHT_HASH else [values[2] * image.word, values[0] * 4]
+    nodes: list[Node] = [head]
+    at = head.stop
+    for name, size in zip(("buckets", "chains") if section.type == SHT_HASH else ("bloom", "buckets"), stops, strict=True):
+        nodes.append(Leaf(name, at, min(at + size, end)))
+        at = nodes[-1].stop
+    if at < end:
+        nodes.append(Leaf("chains", at, end))
+    return nodes
+
+
+def _debuglink(image: Image, section: Section) -> list[Node]:
+    data = image.data(section)
+    stop = data.index(b"\0") + 1
+    crc = (stop + 3) // 4 * 4
+    base = section.offset
+    nodes: list[Node] = [Leaf("name", base, base + stop, Role.VALUE, TEXT)]
+    if crc > stop:
+        padding = data[stop:crc].strip(b"\0")
+        nodes.append(Leaf("padding", base + stop, base + crc, Role.VALUE) if padding else
+                     Leaf("padding", base + stop, base + crc, Role.DERIVED, derive=zeros))  # fmt: skip
+    nodes.append(Leaf("crc", base + crc, base + crc + 4, Role.VALUE, LE_HEX if image.order == "<" else BE_HEX))
+    return nodes
+
+
+def units(data: bytes, order: str) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (start, stop, offset size, version) of the units in a row of a DWARF section (DWARF 5, 7.4)."""
+    at = 0
+    while at + 6 <= len(data):
+        size = struct.unpack_from(f"{order}I", data, at)[0]
+        head, width = 4, 4
+        if size == 0xFFFFFFFF and at + 14 <= len(data):
+            size = struct.unpack_from(f"{order}Q", data, at + 4)[0]
+            head, width = 12, 8
+        stop = at + head + size
+        if size < 2 or stop > len(data):
+            return
+        yield at, stop, width, struct.unpack_from(f"{order}H", data, at + head)[0]
+        at = stop
+
+
+def _unit_head(name: bytes, width: int, version: int, kind: int) -> list[tuple[str, int]]:
+    """Return the fields of a unit's header after its length (DWARF 5, 7.5.1, 6.1.2, 6.2.4, 7.28)."""
+    if name in {b".debug_info", b".debug_types"}:
+        if version < 5:
+            fields = [("version", 2), ("debug_abbrev_offset", width), ("address_size", 1)]
+            return fields + ([("type_signature", 8), ("type_offset", width)] if name == b".debug_types" else [])
+        fields = [("version", 2), ("unit_type", 1), ("address_size", 1), ("debug_abbrev_offset", width)]
+        if kind in {4, 5}:
+            return [*fields, ("dwo_id", 8)]
+        return [*fields, ("type_signature", 8), ("type_offset", width)] if kind in {2, 6} else fields
+    if name == b".debug_aranges":
+        return [("version", 2), ("debug_info_offset", width), ("address_size", 1), ("segment_selector_size", 1)]
+    if name == b".debug_line":
+        sizes = [("address_size", 1), ("segment_selector_size", 1)] if version >= 5 else []
+        return [("version", 2), *sizes, ("header_length", width), ("minimum_instruction_length", 1)]
+    if name in {b".debug_rnglists", b".debug_loclists"}:
+        return [("version", 2), ("address_size", 1), ("segment_selector_size", 1), ("offset_entry_count", 4)]
+    if name == b".debug_str_offsets":
+        return [("version", 2), ("padding", 2)]
+    if name == b".debug_addr":
+        return [("version", 2), ("address_size", 1), ("segment_selector_size", 1)]
+    return [("version", 2)]
+
+
+def _units(image: Image, section: Section) -> list[Node]:
+    data = image.data(section)
+    integer = LE if image.order == "<" else BE
+    tables: dict[tuple[int, int, int], Table] = {}
+    nodes: list[Node] = []
+    for start, stop, width, version in units(data, image.order):
+        if len(nodes) > ENTRIES_MAX:
+            return []
+        head = 4 if width == 4 else 12
+        kind = data[start + head + 2]
+        table = tables.get((width, version, kind))
+        if table is None:
+            rows = [("unit_length", head), *_unit_head(section.name, width, version, kind)]
+            table = tables[width, version, kind] = Table(*(Field(name, size, integer) for name, size in rows))
+        base = section.offset
+        if table.size > stop - start:
+            parts: list[Node] = [Leaf("data", base + start, base + stop)]
+        else:
+            record = Record("header", base + start, table)
+            parts = [record]
+            if record.stop < base + stop:
+                parts.append(Leaf("data", record.stop, base + stop))
+        nodes.append(Group("unit", base + start, base + stop, listed(parts)))
+    return nodes
+
+
+def frames(data: bytes, order: str) -> Iterator[tuple[int, int, int]]:
+    """Yield (start, stop, CIE pointer) of the records of a frame table; 0 marks a CIE, -1 the terminator (LSB 10.6)."""
+    at = 0
+    while at + 4 <= len(data):
+        size = struct.unpack_from(f"{order}I", data, at)[0]
+        if size == 0:
+            yield at, at + 4, -1
+            at += 4
+            continue
+        head = 4
+        if size == 0xFFFFFFFF and at + 12 <= len(data):
+            size = struct.unpack_from(f"{order}Q", data, at + 4)[0]
+            head = 12
+        stop = at + head + size
+        if size < 4 or stop > len(data):
+            return
+        yield at, stop, struct.unpack_from(f"{order}I", data, at + head)[0]
+        at = stop
+
+
+def _frames(image: Image, section: Section) -> list[Node]:
+    data = image.data(section)
+    names = {-1: "terminator", 0: "cie"} if section.name == b".eh_frame" else {-1: "terminator", 0xFFFFFFFF: "cie"}
+    nodes: list[Node] = []
+    for start, stop, pointer in frames(data, image.order):
+        if len(nodes) > ENTRIES_MAX:
+            return []
+        nodes.append(Leaf(names.get(pointer, "fde"), section.offset + start, section.offset + stop))
+    return nodes
+
+
+def inflate(source: Source, start: int, stop: int, kind: int) -> Callable[[Budget], Source]:
+    """Return how to open compressed debug information: kind 1 zlib, 2 zstd (gABI, Section Compression)."""
+
+    def unzlib() -> Iterator[bytes]:
+        decoder = zlib.decompressobj()
+        for piece in chunks(source, start, stop):
+            rest = piece
+            while rest and not decoder.eof:
+                try:
+                    yield decoder.decompress(rest, PIECE)
+                except zlib.error as error:
+                    raise FormatError(f"compressed debug information is damaged ({error})") from error
+                rest = decoder.unconsumed_tail
+        if not decoder.eof:
+            raise FormatError("compressed debug information is cut off")
+
+    def open_zstd(budget: Budget) -> Source:
+        from reprodiff import formats
+        from reprodiff.sources import Slice
+        from reprodiff.tree import leaves, open_content
+
+        inner = Slice(source, start, stop)
+        entry = next(found for found in formats.FORMATS if found.name == "zstd")
+        payloads = [leaf for _path, leaf in leaves(formats.parse(entry, inner, budget)) if leaf.content is not None]
+        return spool((piece for leaf in payloads for piece in chunks(open_content(inner, leaf, budget))), budget)
+
+    return open_zstd if kind == 2 else lambda budget: spool(unzlib(), budget)
+
+
+def decoded(image: Image, section: Section) -> Callable[[Budget], Source]:
+    """Return how to open a compressed section. Raises FormatError for an unknown compression."""
+    start = section.offset + image.layout.chdr.size
+    kind = struct.unpack(f"{image.order}I", image.source.read(section.offset, section.offset + 4))[0]
+    if kind not in {1, 2} or start >= section.offset + section.size:
+        raise FormatError(f"compression {kind} of a section")
+    return inflate(image.source, start, section.offset + section.size, kind)
+
+
+def _compressed(image: Image, section: Section) -> list[Node]:
+    head = Record("chdr", section.offset, image.layout.chdr)
+    kind = struct.unpack(f"{image.order}I", image.source.read(head.start, head.start + 4))[0]
+    if kind not in {1, 2} or head.stop >= section.offset + section.size:
+        return []
+    stop = section.offset + section.size
+    content = Content(
+        ("zlib", "zstd")[kind - 1], inflate(image.source, head.stop, stop, kind)
+    )
+    return [head, Leaf("content", head.stop, stop, Role.PAYLOAD, content=content)]
+
+
+def _zdebug(image: Image, section: Section) -> list[Node]:
+    base = section.offset
+    if image.source.read(base, base + 4) != b"ZLIB" or section.size <= 12:
+        return []
+    content = Content("zlib", inflate(image.source, base + 12, base + section.size, 1))
+    return [
+        Leaf("magic", base, base + 4, Role.FIXED),
+        Leaf("size", base + 4, base + 12, Role.VALUE, BE),
+        Leaf("content", base + 12, base + section.size, Role.PAYLOAD, content=content),
+    ]
+
+
+def _verneed(image: Image, section: Section) -> list[Node]:
+    """Version requirements or definitions: records that name where the next lies (LSB 10.7); here as 4-byte words."""
+    integer = LE_HEX if image.order == "<" else BE_HEX
+    return _rows(image, section, Table(Field("value", 4, integer)), "word")
+
+
+_BY_TYPE: dict[int, Callable[[Image, Section], list[Node]]] = {
+    SHT_SYMTAB: _symbols, SHT_DYNSYM: _symbols, SHT_REL: _relocations, SHT_RELA: _relocations, SHT_DYNAMIC: _dynamic,
+    SHT_NOTE: _notes, SHT_INIT_ARRAY: _pointers, SHT_FINI_ARRAY: _pointers, SHT_PREINIT_ARRAY: _pointers,
+    SHT_RELR: _pointers, SHT_HASH: _hash, SHT_GNU_HASH: _hash, SHT_NOBITS: lambda _i, _s: [],
+    0x6FFFFFFD: _verneed, 0x6FFFFFFE: _verneed,
+}  # fmt: skip
+_BY_NAME: dict[bytes, Callable[[Image, Section], list[Node]]] = {
+    b".gnu_debuglink": _debuglink, b".eh_frame": _frames, b".debug_frame": _frames,
+    **{name: _units for name in (b".debug_info", b".debug_types", b".debug_aranges", b".debug_line", b".debug_rnglists",
+                                 b".debug_loclists", b".debug_addr", b".debug_str_offsets")},
+}  # fmt: skip

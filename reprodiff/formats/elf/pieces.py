@@ -1,0 +1,306 @@
+"""Which bytes of one section correspond to which of its twin: the piecewise map from left to right.
+
+A piece whose sides are equally long maps offset by offset; one whose sides are not maps its start, and its end as
+far as both sides end alike. Everything that decides whether a pointer still points at the same thing asks this map.
+"""
+
+import re
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reprodiff.formats.elf.sequence import matched
+from reprodiff.spans import common_prefix, common_suffix
+
+TOKEN = re.compile(rb"[^\0]+")
+# Shorter runs of bytes recur by chance: they say nothing about what corresponds.
+ANCHOR = 4
+PAIRS_MAX = 128
+
+
+class Piece(NamedTuple):
+    """left[l0:l1] corresponds to right[r0:r1]; a side that is empty has nothing. name: of the function or object."""
+
+    l0: int
+    l1: int
+    r0: int
+    r1: int
+    name: bytes | None = None
+
+    @property
+    def equal(self) -> bool:
+        return self.l1 - self.l0 == self.r1 - self.r0
+
+
+class Pieces:
+    """The map of one section pair. tail: how many bytes at the end of an unequal piece are alike."""
+
+    def __init__(self, pieces: list[Piece], left: bytes = b"", right: bytes = b"") -> None:
+        self.pieces = sorted(p for p in pieces if p.l1 > p.l0)
+        self.added = sorted((p for p in pieces if p.l1 == p.l0 and p.r1 > p.r0), key=lambda p: p.r0)
+        self.starts = np.array([p.l0 for p in self.pieces], np.int64)
+        self.lengths = np.array([p.l1 - p.l0 for p in self.pieces], np.int64)
+        self.rights = np.array([p.r0 for p in self.pieces], np.int64)
+        self.others = np.array([p.r1 - p.r0 for p in self.pieces], np.int64)
+        self.alike = np.array([p.equal for p in self.pieces], bool)
+        self.tails = np.array([0 if p.equal else _tail(left[p.l0 : p.l1], right[p.r0 : p.r1]) for p in self.pieces], np.int64)
+
+    @property
+    def identity(self) -> bool:
+        return len(self.pieces) == 1 and self.pieces[0].equal and self.pieces[0].r0 == self.pieces[0].l0 and not self.added
+
+    def find(self, offset: int) -> Piece | None:
+        """Return the piece that a left offset lies in."""
+        index = bisect_right(self.starts, offset) - 1
+        return self.pieces[index] if index >= 0 and offset < self.pieces[index].l1 else None
+
+    def to(self, offsets: Any) -> Any:
+        """Return the right offsets of an array of left offsets, -1 where nothing corresponds."""
+        if not self.pieces:
+            return np.full(len(offsets), -1, np.int64)
+        index = np.searchsorted(self.starts, offsets, "right") - 1
+        index = np.maximum(index, 0)
+        inside = offsets - self.starts[index]
+        length, other = self.lengths[index], self.others[index]
+        ok = (inside >= 0) & (inside < length)
+        tail = inside >= length - self.tails[index]
+        ahead = ok & (self.alike[index] | ((inside == 0) & (other > 0)))
+        return np.where(ahead, self.rights[index] + inside, np.where(ok & tail & (self.tails[index] > 0), self.rights[index] + other - (length - inside), -1))
+
+
+def _tail(left: bytes, right: bytes) -> int:
+    return common_suffix(left, right, min(len(left), len(right))) if left and right else 0
+
+
+def identity(left: int, right: int) -> list[Piece]:
+    """Return the map of two sections that correspond byte by byte from the start."""
+    both = min(left, right)
+    pieces = [Piece(0, both, 0, both)] if both else []
+    if left != right:
+        pieces.append(Piece(both, left, both, right))
+    return pieces
+
+
+class _Joiner:
+    """Collects pieces in order and joins those that go on where the last one ended."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+
+    def add(self, l0: int, l1: int, r0: int, r1: int) -> None:
+        if l1 == l0 and r1 == r0:
+            return
+        if self.pieces and l1 - l0 == r1 - r0:
+            last = self.pieces[-1]
+            if last.equal and last.l1 == l0 and last.r1 == r0:
+                self.pieces[-1] = Piece(last.l0, l1, last.r0, r1)
+                return
+        self.pieces.append(Piece(l0, l1, r0, r1))
+
+
+def by_content(left: bytes, right: bytes) -> list[Piece]:
+    """Align two data sections by the strings and other runs without zeros that both have, in order."""
+    most = min(len(left), len(right))
+    head = common_prefix(left, right)
+    tail = common_suffix(left, right, most - head)
+    if len(left) == len(right) and head + tail == len(left):
+        return identity(len(left), len(right))
+    # To the bounds of what lies around: a run is one thing.
+    head = max(left.rfind(b"\0", 0, head), right.rfind(b"\0", 0, head), -1) + 1
+    while tail and left[len(left) - tail - 1 : len(left) - tail] not in {b"\0", b""}:
+        tail -= 1
+    a, b = left[head : len(left) - tail], right[head : len(right) - tail]
+    found = _Joiner()
+    found.add(0, head, 0, head)
+    _tokens(a, b, head, found)
+    found.add(len(left) - tail, len(left), len(right) - tail, len(right))
+    return found.pieces
+
+
+def _tokens(a: bytes, b: bytes, base: int, found: _Joiner) -> None:
+    ones = [m.span() for m in TOKEN.finditer(a) if m.end() - m.start() >= ANCHOR]
+    twos = [m.span() for m in TOKEN.finditer(b) if m.end() - m.start() >= ANCHOR]
+    runs = matched([a[i:j] for i, j in ones], [b[i:j] for i, j in twos])
+    at_a = at_b = 0
+    for i, j, count in runs:
+        for step in range(count):
+            (a0, a1), (b0, b1) = ones[i + step], twos[j + step]
+            _gap(a, b, (at_a, a0, at_b, b0), base, found)
+            found.add(base + a0, base + a1, base + b0, base + b1)
+            at_a, at_b = a1, b1
+    _gap(a, b, (at_a, len(a), at_b, len(b)), base, found)
+
+
+def _gap(a: bytes, b: bytes, area: tuple[int, int, int, int], base: int, found: _Joiner) -> None:
+    """Align what lies between two runs that both sides have: strings that changed, what fills up, tables of words."""
+    a0, a1, b0, b1 = area
+    while a0 < a1 and b0 < b1:
+        one, two = TOKEN.search(a, a0, a1), TOKEN.search(b, b0, b1)
+        if not one or not two or (one[0] != two[0] and not _changed_text(one[0], two[0])):
+            break
+        # One NUL ends a string; what is more of them fills up.
+        ends = min(one.start() - a0, two.start() - b0, 1)
+        found.add(base + a0, base + a0 + ends, base + b0, base + b0 + ends)
+        found.add(base + a0 + ends, base + one.start(), base + b0 + ends, base + two.start())
+        found.add(base + one.start(), base + one.end(), base + two.start(), base + two.end())
+        a0, b0 = one.end(), two.end()
+    if a1 - a0 != b1 - b0:
+        one, two = _filled(a, a0, a1, base), _filled(b, b0, b1, base)
+        if one[1] - one[0] == two[1] - two[0]:
+            found.add(base + a0, base + one[0], base + b0, base + two[0])
+            found.add(base + one[0], base + one[1], base + two[0], base + two[1])
+            a0, b0 = one[1], two[1]
+    found.add(base + a0, base + a1, base + b0, base + b1)
+
+
+def _filled(data: bytes, start: int, stop: int, base: int) -> tuple[int, int]:
+    """Return the bounds of what lies between zeros that fill up, to whole words of 4 bytes."""
+    first = stop - len(data[start:stop].lstrip(b"\0"))
+    last = start + len(data[start:stop].rstrip(b"\0"))
+    if first >= last:
+        return stop, stop
+    return max(start, first - (base + first) % 4), min(stop, last + -(base + last) % 4)
+
+
+def _changed_text(one: bytes, two: bytes) -> bool:
+    return len(one) >= ANCHOR and len(two) >= ANCHOR and texts(one, two)
+
+
+def texts(one: bytes, two: bytes) -> bool:
+    """Tell whether both are text."""
+    return bool(one) and bool(two) and _printable(one) and _printable(two)
+
+
+def _printable(data: bytes) -> bool:
+    try:
+        return all(c.isprintable() or c in "\t\n\r" for c in data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def strings(left: bytes, right: bytes) -> list[Piece]:
+    """Align two string tables by content, wherever in the table a string stands."""
+    head = common_prefix(left, right)
+    head = left.rfind(b"\0", 0, head) + 1
+    tail = common_suffix(left, right, min(len(left), len(right)) - head)
+    # The tail starts where a string starts on both sides.
+    cut = left.find(b"\0", max(len(left) - tail - 1, 0))
+    tail = len(left) - cut - 1 if cut >= 0 and tail else 0
+    tail = min(tail, len(right) - head, len(left) - head)
+    ones, twos = _split(left, head, len(left) - tail), _split(right, head, len(right) - tail)
+    places: dict[bytes, list[int]] = {}
+    for i, j in reversed(twos):
+        places.setdefault(right[i:j], []).append(i)
+    found: list[Piece] = [Piece(0, head, 0, head)] if head else []
+    alone: list[tuple[int, int]] = []
+    taken: set[int] = set()
+    for i, j in ones:
+        hits = places.get(left[i:j])
+        if hits:
+            at = hits.pop()
+            taken.add(at)
+            last = found[-1] if found else None
+            if last and last.l1 == i and last.r1 == at and last.equal:
+                found[-1] = Piece(last.l0, j, last.r0, at + j - i)
+            else:
+                found.append(Piece(i, j, at, at + j - i))
+        else:
+            alone.append((i, j))
+    rest = [(i, j) for i, j in twos if i not in taken]
+    for one, two in pair_strings(left, right, alone, rest):
+        found.append(Piece(*(one or (0, 0)), *(two or (0, 0))))
+    if tail:
+        found.append(Piece(len(left) - tail, len(left), len(right) - tail, len(right)))
+    return found
+
+
+def _split(data: bytes, start: int, stop: int) -> list[tuple[int, int]]:
+    found = []
+    at = start
+    while at < stop:
+        end = data.find(b"\0", at, stop)
+        end = stop if end < 0 else end + 1
+        found.append((at, end))
+        at = end
+    return found
+
+
+def pair_strings(
+    left: bytes, right: bytes, ones: list[tuple[int, int]], twos: list[tuple[int, int]]
+) -> list[tuple[tuple[int, int] | None, tuple[int, int] | None]]:
+    """Pair strings that have no equal: in order where there are as many, else by what they have in common."""
+    if len(ones) * len(twos) > PAIRS_MAX * PAIRS_MAX:
+        if len(ones) == len(twos):
+            return list(zip(ones, twos, strict=True))
+        return [(one, None) for one in ones] + [(None, two) for two in twos]
+    scores = []
+    for i, one in enumerate(ones):
+        a = left[slice(*one)].rstrip(b"\0")
+        for j, two in enumerate(twos):
+            b = right[slice(*two)].rstrip(b"\0")
+            tail = common_suffix(a, b, min(len(a), len(b)))
+            head = common_prefix(a[: len(a) - tail], b[: len(b) - tail])
+            if a and b and (len(ones) == len(twos) or head + tail >= ANCHOR):
+                scores.append((head + tail, -abs(i - j), -i, -j))
+    scores.sort(reverse=True)
+    first: dict[int, int] = {}
+    second: set[int] = set()
+    for _score, _near, i, j in scores:
+        if -i not in first and -j not in second:
+            first[-i] = -j
+            second.add(-j)
+    pairs: list[tuple[tuple[int, int] | None, tuple[int, int] | None]] = [
+        (one, twos[first[i]] if i in first else None) for i, one in enumerate(ones)
+    ]
+    return pairs + [(None, two) for j, two in enumerate(twos) if j not in second]
+
+
+class Symbol(NamedTuple):
+    """A named range of a section: key tells it from others of its name."""
+
+    start: int
+    size: int
+    key: tuple[bytes, bytes, int]
+
+    @property
+    def name(self) -> bytes:
+        return self.key[0]
+
+
+def by_symbols(ones: list[Symbol], twos: list[Symbol], left: int, right: int) -> tuple[list[Piece], bool]:
+    """Align the ranges that symbols name, and what lies behind each with what lies behind its twin.
+
+    left, right: sizes of the sections. Returns the pieces, one-sided ones too, and whether the order differs.
+    """
+    starts = {symbol.key: number for number, symbol in enumerate(twos)}
+    pieces: list[Piece] = []
+    used: set[int] = set()
+    moved, last = False, -1
+
+    def bounds(symbols: list[Symbol], number: int, size: int) -> tuple[int, int, int]:
+        start = symbols[number].start if number >= 0 else 0
+        after = symbols[number + 1].start if number + 1 < len(symbols) else size
+        length = symbols[number].size if number >= 0 else 0
+        stop = min(start + length, after) if length or number < 0 else after
+        return start, stop, after
+
+    heads = bounds(ones, -1, left), bounds(twos, -1, right)
+    pieces.append(Piece(0, heads[0][2], 0, heads[1][2]))
+    for number, symbol in enumerate(ones):
+        a0, a1, a2 = bounds(ones, number, left)
+        twin = starts.get(symbol.key)
+        if twin is None:
+            pieces.append(Piece(a0, a2, 0, 0, symbol.name))
+            continue
+        used.add(twin)
+        moved = moved or twin < last
+        last = max(last, twin)
+        b0, b1, b2 = bounds(twos, twin, right)
+        pieces.append(Piece(a0, a1, b0, b1, symbol.name))
+        pieces.append(Piece(a1, a2, b1, b2))
+    for number, symbol in enumerate(twos):
+        if number not in used:
+            b0, _b1, b2 = bounds(twos, number, right)
+            pieces.append(Piece(0, 0, b0, b2, symbol.name))
+    return [p for p in pieces if p.l1 > p.l0 or p.r1 > p.r0], moved

@@ -1,0 +1,452 @@
+"""Compare symbols, relocations, the dynamic section, hash and version tables: whole columns of fields at once.
+
+Unlike words of data, these are known to be addresses and offsets: an entry that stayed as it is while what it refers
+to moved is put as well.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from reprodiff.codecs import RAW
+from reprodiff.formats import Walk
+from reprodiff.formats.elf.headers import Record
+from reprodiff.formats.elf.image import Image, Section, string
+from reprodiff.formats.elf.names import (
+    ADDRESS_TAGS,
+    EM_386,
+    EM_AARCH64,
+    EM_X86_64,
+    ET_REL,
+    SHN_LORESERVE,
+    SHT_RELA,
+    SIZE_TAGS,
+    STRING_TAGS,
+    STT_SECTION,
+    STT_TLS,
+    dynamic_name,
+)
+from reprodiff.formats.elf.pieces import Pieces, identity
+from reprodiff.formats.elf.sequence import matched
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.words import gather
+
+RELATIVE = {EM_X86_64: (8, 37), EM_386: (8, 42), EM_AARCH64: (1027, 1032)}
+# What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
+BEHIND = (0, 4, 5, 6, 8)
+SHOWN_MAX = 2000
+
+
+def rows(data: bytes, image: Image, kind: str) -> Any:
+    """Return a table as a structured array; kind: "symbol", "rel" or "rela"."""
+    order, wide = image.order, image.wide
+    word = f"{order}u8" if wide else f"{order}u4"
+    if kind == "symbol":
+        plain = [("st_name", f"{order}u4")]
+        tail = [("st_info", "u1"), ("st_other", "u1"), ("st_shndx", f"{order}u2")]
+        values = [("st_value", word), ("st_size", word)]
+        dtype = np.dtype([*plain, *tail, *values] if wide else [*plain, *values, *tail])
+    else:
+        dtype = np.dtype([("r_offset", word), ("r_info", word), *([("r_addend", word)] if kind == "rela" else [])])
+    return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+
+
+def _signed(values: Any) -> Any:
+    return values.astype(np.uint64).view(np.int64)
+
+
+class _Names:
+    """Tells of pairs of offsets into two string tables whether they are the same string."""
+
+    def __init__(self, both: Both, one: Section | None, two: Section | None) -> None:
+        self.left = both.left.data(one) if one else b""
+        self.right = both.right.data(two) if two else b""
+        pair = both.by_index.get(one.index) if one else None
+        self.pieces = both.pieces(pair) if pair and two and pair.two.index == two.index else Pieces([])
+
+    def same(self, one: Any, two: Any) -> Any:
+        found = self.pieces.to(one) == two
+        # A linker shares tails, and may share another one where a string is gone: then contents decide.
+        for index in np.flatnonzero(~found)[:SHOWN_MAX]:
+            found[index] = string(self.left, int(one[index])) == string(self.right, int(two[index]))
+        return found
+
+
+def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
+    """Return which symbol is which, None where they stand in the same order on both sides."""
+    left, right = both.left, both.right
+    one, two = left.image.linked(pair.one), right.image.linked(pair.two)
+    a, b = rows(left.data(pair.one), left.image, "symbol"), rows(right.data(pair.two), right.image, "symbol")
+    names = _Names(both, one, two)
+    if len(a) == len(b):
+        same = names.same(a["st_name"].astype(np.int64), b["st_name"].astype(np.int64))
+        if same.all() or (~same).sum() <= 4 and not _permuted(names, a, b, same):
+            return None
+    keys = []
+    for table, text, index in ((a, names.left, left.image), (b, names.right, right.image)):
+        counted: dict[Any, int] = {}
+        found = []
+        for name, info, shndx in zip(table["st_name"].tolist(), table["st_info"].tolist(), table["st_shndx"].tolist(), strict=True):
+            section = index.sections[shndx].name if 0 < shndx < len(index.sections) else b"%d" % shndx
+            key = string(text, name), info, section if info & 15 == STT_SECTION else b""
+            number = counted.get(key, 0)
+            counted[key] = number + 1
+            found.append((*key, number))
+        keys.append(found)
+    places = {key: number for number, key in enumerate(keys[1])}
+    return [(number, places[key]) for number, key in enumerate(keys[0]) if key in places]
+
+
+def _permuted(names: _Names, a: Any, b: Any, same: Any) -> bool:
+    odd = np.flatnonzero(~same)
+    ones = sorted(string(names.left, int(a["st_name"][i])) for i in odd)
+    return ones == sorted(string(names.right, int(b["st_name"][i])) for i in odd)
+
+
+def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare two symbol tables."""
+    left, right = both.left.image, both.right.image
+    a, b = rows(both.left.data(pair.one), left, "symbol"), rows(both.right.data(pair.two), right, "symbol")
+    names = _Names(both, left.linked(pair.one), right.linked(pair.two))
+    order = aligned(both, pair)
+    if order is None:
+        ones = twos = np.arange(len(a))
+    else:
+        ones, twos = np.array([i for i, _ in order], np.int64), np.array([j for _, j in order], np.int64)
+    x, y = a[ones], b[twos]
+    indexes = np.full(0x10001, -1, np.int64)
+    for one, two in both.to_right.items():
+        if one < SHN_LORESERVE and two < SHN_LORESERVE:
+            indexes[one] = two
+    indexes[0], indexes[SHN_LORESERVE:] = 0, np.arange(SHN_LORESERVE, 0x10001)
+    good = {
+        "st_name": names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64)),
+        "st_info": x["st_info"] == y["st_info"],
+        "st_other": x["st_other"] == y["st_other"],
+        "st_shndx": indexes[x["st_shndx"]] == y["st_shndx"],
+        "st_value": _values(both, x, y),
+    }
+    good["st_size"] = (x["st_size"] == y["st_size"]) | _sizes(both, x, y, good["st_value"])
+    table = left.layout.symbol
+    starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
+
+    def label(index: int) -> bytes:
+        return string(names.left, int(x["st_name"][index])) or b"#%d" % int(ones[index])
+
+    _columns(walk, f"{where}/symbol[*]/entry", good, x, y, table, starts, label)
+    for side, rest in enumerate((sorted(set(range(len(a))) - set(ones.tolist())), sorted(set(range(len(b))) - set(twos.tolist())))):
+        section = (pair.one, pair.two)[side]
+        for index in rest:
+            name = string((names.left, names.right)[side], int((a, b)[side]["st_name"][index]))
+            span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+            walk.put(f"{where}/symbol[*]", (name,), None if side else span, span if side else None, RAW)
+    if order is not None and any(i > j for i, j in zip(twos.tolist(), twos.tolist()[1:], strict=False)):
+        label_all = [string(names.left, int(n)) for n in x["st_name"]]
+        walk.put_order(where, label_all, [label_all[i] for i in np.argsort(twos).tolist()])
+
+
+def _columns(walk: Walk, where: str, good: dict[str, Any], x: Any, y: Any, table: Any, starts: Any, label: Any) -> None:
+    """Put the fields that are not good, count those that differ and are."""
+    for name, fine in good.items():
+        differ = x[name] != y[name]
+        field = table.by_name[name]
+        follow = np.flatnonzero(differ & fine)
+        if len(follow):
+            size = int(_bytes(x[name][follow], y[name][follow]))
+            ends = [(int(s[follow[0]]) + field.start, int(s[follow[0]]) + field.stop) for s in starts]
+            walk.put_follows(where.replace("[*]", "") + f"/{name}", len(follow), size, ends[0], ends[1])
+        for count, index in enumerate(np.flatnonzero(~fine).tolist()):
+            ends = [(int(s[index]) + field.start, int(s[index]) + field.stop) for s in starts]
+            if not differ[index] and count >= SHOWN_MAX:
+                break
+            walk.put(f"{where}/{name}", (label(index),), ends[0], ends[1], field.codec)
+
+
+def _bytes(one: Any, two: Any) -> int:
+    """Count the bytes in which two arrays differ."""
+    width = one.dtype.itemsize
+    a, b = np.ascontiguousarray(one).view(np.uint8), np.ascontiguousarray(two).view(np.uint8)
+    return int((a.reshape(-1, width) != b.reshape(-1, width)).sum())
+
+
+def _values(both: Both, x: Any, y: Any) -> Any:
+    """Tell which symbols have the value that their place moved to."""
+    one, two = _signed(x["st_value"]), _signed(y["st_value"])
+    relative = both.left.image.type == ET_REL
+    found = (one == two) & ((x["st_shndx"] == 0) | (x["st_shndx"] >= SHN_LORESERVE))
+    local = relative | ((x["st_info"] & 15) == STT_TLS)
+    inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
+    found |= inside & ~local & both.addresses.same(one, two) if not relative else False
+    if local.any() if hasattr(local, "any") else local:
+        for index in np.unique(x["st_shndx"][inside & local]).tolist():
+            pair = both.by_index.get(index)
+            if pair is None:
+                continue
+            here = inside & local & (x["st_shndx"] == index)
+            pieces = both.pieces(pair)
+            ends = (one == pair.one.size) & (two == pair.two.size)
+            found |= here & ((pieces.to(one) == two) | ends | ((one == two) & (pair.one.size == pair.two.size == 0)))
+    if not relative:
+        # Linkers give symbols such as _end places beyond their section, or none.
+        ends = (one == two) & inside & ~np.isin(one, _covered(both, one))
+        found |= ends
+    return found
+
+
+def _covered(both: Both, values: Any) -> Any:
+    addresses = both.addresses
+    if not len(addresses.starts):
+        return values[:0]
+    index = np.maximum(np.searchsorted(addresses.starts, values, "right") - 1, 0)
+    inside = values - addresses.starts[index]
+    return values[(inside >= 0) & (inside < addresses.lengths[index])]
+
+
+def _sizes(both: Both, x: Any, y: Any, placed: Any) -> Any:
+    """Tell which symbols have another size because what they name has, which is told at its place."""
+    found = np.zeros(len(x), bool)
+    for index in np.flatnonzero((x["st_size"] != y["st_size"]) & placed).tolist():
+        pair = both.by_index.get(int(x["st_shndx"][index]))
+        if pair is None:
+            continue
+        local = both.left.image.type == ET_REL or int(x["st_info"][index]) & 15 == STT_TLS
+        start = int(x["st_value"][index]) - (0 if local else pair.one.addr)
+        piece = both.pieces(pair).find(start)
+        sizes = int(x["st_size"][index]), int(y["st_size"][index])
+        found[index] = piece is not None and not piece.equal and (piece.l1 - piece.l0, piece.r1 - piece.r0) == sizes
+    return found
+
+
+def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare two relocation tables."""
+    left, right = both.left.image, both.right.image
+    kind = "rela" if pair.one.type == SHT_RELA else "rel"
+    a, b = rows(both.left.data(pair.one), left, kind), rows(both.right.data(pair.two), right, kind)
+    table = left.layout.rela if kind == "rela" else left.layout.rel
+    shift = np.uint64(32 if left.wide else 8)
+    links = left.linked(pair.one), right.linked(pair.two)
+    symbols_pair = both.by_index.get(links[0].index) if links[0] else None
+    mapped: Any = None
+    if symbols_pair is not None:
+        order = aligned(both, symbols_pair)
+        count = len(both.left.data(symbols_pair.one)) // left.layout.symbol.size
+        mapped = np.arange(count) if order is None else np.full(count, -1, np.int64)
+        if order:
+            for i, j in order:
+                mapped[i] = j
+    ones = twos = np.arange(min(len(a), len(b)))
+    if len(a) != len(b):
+        ones, twos = _by_place(both, pair, a, b)
+    x, y = a[ones], b[twos]
+    numbers = (x["r_info"].astype(np.uint64) >> shift).astype(np.int64), (y["r_info"].astype(np.uint64) >> shift).astype(np.int64)
+    mask = np.uint64(0xFFFFFFFF if left.wide else 0xFF)
+    types = x["r_info"].astype(np.uint64) & mask, y["r_info"].astype(np.uint64) & mask
+    if mapped is None or not len(mapped):
+        same = numbers[0] == numbers[1]
+    else:
+        same = np.where(numbers[0] < len(mapped), mapped[np.minimum(numbers[0], len(mapped) - 1)], -1) == numbers[1]
+    good = {"r_offset": _places(both, pair, x, y), "r_info": same & (types[0] == types[1])}
+    if kind == "rela":
+        good["r_addend"] = _addends(both, symbols_pair, x, y, numbers[0], types[0])
+    starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
+    _columns(walk, f"{where}/relocation", good, x, y, table, starts, lambda _index: b"")
+    for side, (whole, used) in enumerate(((a, ones), (b, twos))):
+        section = (pair.one, pair.two)[side]
+        for index in sorted(set(range(len(whole))) - set(used.tolist())):
+            span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+            walk.put(f"{where}/relocation", (), None if side else span, span if side else None, RAW)
+
+
+def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:
+    one, two = _signed(x["r_offset"]), _signed(y["r_offset"])
+    if both.left.image.type != ET_REL:
+        return both.addresses.same(one, two)
+    target = both.by_index.get(pair.one.info)
+    return one == two if target is None else both.pieces(target).to(one) == two
+
+
+def _by_place(both: Both, pair: Pair, a: Any, b: Any) -> tuple[Any, Any]:
+    """Align relocations that are not as many by where they apply."""
+    target = both.by_index.get(pair.one.info)
+    one = _signed(a["r_offset"])
+    if both.left.image.type == ET_REL:
+        places = (both.pieces(target) if target else Pieces(identity(1 << 62, 1 << 62))).to(one)
+    else:
+        addresses = both.addresses
+        index = np.maximum(np.searchsorted(addresses.starts, one, "right") - 1, 0)
+        places = one - addresses.starts[index] + addresses.rights[index]
+    runs = matched(places.tolist(), _signed(b["r_offset"]).tolist())
+    ones = [i + k for i, _j, count in runs for k in range(count)]
+    twos = [j + k for _i, j, count in runs for k in range(count)]
+    return np.array(ones, np.int64), np.array(twos, np.int64)
+
+
+def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types: Any) -> Any:
+    """Tell which addends refer to the same: an address for RELATIVE, else an offset into the symbol's section."""
+    one, two = _signed(x["r_addend"]), _signed(y["r_addend"])
+    image = both.left.image
+    if image.type != ET_REL:
+        relative = np.isin(types, RELATIVE.get(image.machine, ()))
+        return np.where(relative, both.addresses.same(one, two) | ((one == two) & (one == 0)), one == two)
+    found = one == two
+    if table is None:
+        return found
+    symbols_of = rows(both.left.data(table.one), image, "symbol")
+    numbers = np.minimum(numbers, len(symbols_of) - 1)
+    sections = np.where((symbols_of["st_info"][numbers] & 15) == STT_SECTION, symbols_of["st_shndx"][numbers], 0)
+    for index in np.unique(sections).tolist():
+        pair = both.by_index.get(index)
+        if pair is None or not index:
+            continue
+        here = sections == index
+        pieces = both.pieces(pair)
+        hit = np.zeros(len(x), bool)
+        for behind in BEHIND:
+            hit |= pieces.to(one + behind) == two + behind
+        found = np.where(here, hit | ((one == two) & pieces.identity), found)
+    return found
+
+
+def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare two dynamic sections, entry by entry: aligned by tag, those of one tag in order."""
+    left, right = both.left.image, both.right.image
+    ones, twos = left.dynamic(both.left.data(pair.one)), right.dynamic(both.right.data(pair.two))
+    names = _Names(both, left.linked(pair.one), right.linked(pair.two))
+    table = left.layout.dynamic
+    runs = matched(_labels(ones, names.left), _labels(twos, names.right))
+    pairs = [(i + k, j + k) for i, j, count in runs for k in range(count)]
+    used = {i for i, _ in pairs}, {j for _, j in pairs}
+    rest = [[i for i in range(len(ones)) if i not in used[0]], [j for j in range(len(twos)) if j not in used[1]]]
+    for i in list(rest[0]):
+        twin = next((j for j in rest[1] if twos[j][0] == ones[i][0]), None)
+        if twin is not None:
+            pairs.append((i, twin))
+            rest[0].remove(i)
+            rest[1].remove(twin)
+    sizes = {tag: value for tag, value in ones}, {tag: value for tag, value in twos}
+    for i, j in sorted(pairs):
+        (tag, one), (_tag, two) = ones[i], twos[j]
+        if one == two and tag not in ADDRESS_TAGS and tag not in STRING_TAGS:
+            continue
+        if tag in STRING_TAGS:
+            good = bool(names.same(np.array([one], np.int64), np.array([two], np.int64))[0])
+        elif tag in ADDRESS_TAGS:
+            good = one == two == 0 or both.addresses.one(one, two)
+        elif tag in SIZE_TAGS:
+            good = all(
+                value in _extent(side.image, size.get(SIZE_TAGS[tag], -1))
+                for side, size, value in ((both.left, sizes[0], one), (both.right, sizes[1], two))
+            )
+        elif tag in {0x6FFFFFF9, 0x6FFFFFFA}:
+            good = [_relative(side, size) for side, size in ((both.left, sizes[0]), (both.right, sizes[1]))] == [one, two]
+        else:
+            good = False
+        starts = pair.one.offset + i * table.size, pair.two.offset + j * table.size
+        record = Record(walk, table, f"{where}/{dynamic_name(tag)}", (), *starts)
+        if good or one != two:
+            record.put("d_val", good)
+        else:
+            field = table.by_name["d_val"]
+            walk.put(f"{where}/{dynamic_name(tag)}", (), (starts[0] + field.start, starts[0] + field.stop), (starts[1] + field.start, starts[1] + field.stop), field.codec)  # fmt: skip
+    for side, (rows_of, indexes) in enumerate(((ones, rest[0]), (twos, rest[1]))):
+        section = (pair.one, pair.two)[side]
+        text = (names.left, names.right)[side]
+        for index in indexes:
+            tag, value = rows_of[index]
+            span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+            shown = string(text, value).decode("utf-8", "replace") if tag in STRING_TAGS else hex(value)
+            if tag == 0 and value == 0:
+                walk.put_follow(f"{where}/DT_NULL", (), span if not side else (0, 0), span if side else (0, 0), RAW)
+                continue
+            walk.put(f"{where}/{dynamic_name(tag)}", (), None if side else span, span if side else None, RAW, shown=("" if side else shown, shown if side else ""))  # fmt: skip
+
+
+def _labels(entries: list[tuple[int, int]], text: bytes) -> list[tuple[int, bytes]]:
+    return [(tag, string(text, value) if tag in STRING_TAGS and tag == 1 else b"") for tag, value in entries]
+
+
+def _extent(image: Image, address: int) -> set[int]:
+    """Return the sizes of the section at an address, and with the one right behind it of the same kind."""
+    found = {s.size for s in image.sections if s.alloc and s.addr == address}
+    for section in image.sections:
+        if section.alloc and section.addr == address:
+            found |= {section.size + s.size for s in image.sections if s.addr == address + section.size and s.type == section.type}
+    return found
+
+
+def _relative(side: Any, values: dict[int, int]) -> int:
+    """Return how many relative relocations the table that DT_RELA or DT_REL names starts with."""
+    address = values.get(7, values.get(17, -1))
+    section = next((s for s in side.image.sections if s.alloc and s.addr == address), None)
+    if section is None:
+        return -1
+    table = rows(side.data(section), side.image, "rela" if section.type == SHT_RELA else "rel")
+    kinds = table["r_info"].astype(np.uint64) & np.uint64(0xFFFFFFFF if side.image.wide else 0xFF)
+    relative = kinds == RELATIVE.get(side.image.machine, (-1,))[0]
+    return int(np.argmin(relative)) if not relative.all() else len(relative)
+
+
+def _plain(walk: Walk, both: Both, pair: Pair, where: str, *, follows: bool) -> None:
+    one, two = pair.one, pair.two
+    if both.left.data(one) == both.right.data(two):
+        return
+    spans = (one.offset, one.offset + one.size), (two.offset, two.offset + two.size)
+    (walk.put_follow if follows else walk.put)(where, (), *spans, RAW)
+
+
+def hashes(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare two hash tables: one that is right for its symbols on both sides follows from them."""
+    from reprodiff.formats.elf.hashes import holds
+
+    good = holds(both.left, pair.one) and holds(both.right, pair.two)
+    _plain(walk, both, pair, where, follows=good)
+
+
+def versions(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare the versions of the dynamic symbols: each goes with its symbol."""
+    a = np.frombuffer(both.left.data(pair.one), f"{both.left.image.order}u2")
+    b = np.frombuffer(both.right.data(pair.two), f"{both.left.image.order}u2")
+    table = both.pair(b".dynsym")
+    order = aligned(both, table) if table else None
+    if order is None:
+        _plain(walk, both, pair, where, follows=False)
+        return
+    good = all(i < len(a) and j < len(b) and a[i] == b[j] for i, j in order)
+    _plain(walk, both, pair, where, follows=good)
+
+
+def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare version requirements or definitions: their names are offsets into the dynamic string table."""
+    from reprodiff.formats.elf import contents
+    from reprodiff.formats.elf.words import Differing
+
+    left, right = both.left.data(pair.one), both.right.data(pair.two)
+    names = _Names(both, both.left.image.linked(pair.one), both.right.image.linked(pair.two))
+    stream = contents.Stream(left, right, pair.one.offset, pair.two.offset)
+    found = Differing(left, right, both.pieces(pair), both.left.image.order)
+    if len(found.one):
+        found.accept(4, 4, 0, lambda _s, _o, ones, twos: names.same(ones, twos))
+    contents.settle(walk, both, pair, where, stream, found)
+
+
+def packed(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare packed relative relocations (SHT_RELR): the places that they name, whatever words that takes."""
+    places = [_unpacked(side, section) for side, section in ((both.left, pair.one), (both.right, pair.two))]
+    good = len(places[0]) == len(places[1]) and bool(both.addresses.same(*places).all())
+    _plain(walk, both, pair, where, follows=good)
+
+
+def _unpacked(side: Any, section: Section) -> Any:
+    word = side.image.word
+    found: list[int] = []
+    at = 0
+    data = side.data(section)
+    values = gather(np.frombuffer(data, np.uint8), np.arange(0, len(data) - word + 1, word), word, side.image.order, False)
+    for entry in values.view(np.uint64).tolist():
+        if not entry & 1:
+            found.append(entry)
+            at = entry + word
+            continue
+        found += [at + word * bit for bit in range(word * 8 - 1) if entry >> (bit + 1) & 1]
+        at += word * (word * 8 - 1)
+    return np.array([place & (1 << 63) - 1 for place in found], np.int64)

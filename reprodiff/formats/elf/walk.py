@@ -1,0 +1,163 @@
+"""Compare two ELF files: headers and sections one by one, each by what kind of words it holds."""
+
+from typing import Any
+
+from reprodiff.codecs import RAW
+from reprodiff.errors import FormatError, LimitError
+from reprodiff.formats import Walk
+from reprodiff.formats.elf import contents, headers, tables
+from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.names import (
+    SHT_DYNAMIC,
+    SHT_DYNSYM,
+    SHT_GNU_HASH,
+    SHT_GNU_VERDEF,
+    SHT_GNU_VERNEED,
+    SHT_GNU_VERSYM,
+    SHT_HASH,
+    SHT_NOTE,
+    SHT_REL,
+    SHT_RELA,
+    SHT_RELR,
+    SHT_SYMTAB,
+)
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.sources import Source
+from reprodiff.tree import Group, Leaf, Node, children
+
+_TABLES = {
+    SHT_SYMTAB: tables.symbols, SHT_DYNSYM: tables.symbols, SHT_RELA: tables.relocations, SHT_REL: tables.relocations,
+    SHT_DYNAMIC: tables.dynamic, SHT_HASH: tables.hashes, SHT_GNU_HASH: tables.hashes,
+    SHT_GNU_VERSYM: tables.versions, SHT_GNU_VERNEED: tables.requirements, SHT_GNU_VERDEF: tables.requirements,
+    SHT_RELR: tables.packed,
+}  # fmt: skip
+
+
+def compare(walk: Walk, left: Group, right: Group) -> None:
+    """Compare two trees of `parse`; files of different machines or classes as any tree."""
+    one: Image = left.info
+    two: Image = right.info
+    kinds = [(i.wide, i.order, i.machine, i.type, bool(i.sections)) for i in (one, two)]
+    if kinds[0] != kinds[1] or not one.sections:
+        _plainly(walk, left, right)
+        return
+    both = Both(one, two, walk.budget)
+    nodes = children(left), children(right)
+    headers.compare(walk, both)
+    shown = [{id(n.info) for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]
+    groups = [{n.info.index: n for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]
+    for pair in both.pairs:
+        walk.budget.check_time()
+        a, b = groups[0].get(pair.one.index), groups[1].get(pair.two.index)
+        if a is not None and b is not None and id(a.info) in shown[0] and id(b.info) in shown[1]:
+            section(walk, both, pair, a, b)
+        elif a is not None or b is not None:
+            walk.alone(a, b if a is None else None, f"elf/{(a or b).name}", ())  # type: ignore[union-attr]
+            if a is not None and b is not None:
+                walk.alone(None, b, f"elf/{b.name}", ())
+    for number, sections in enumerate((both.only_left, both.only_right)):
+        for item in sections:
+            node = groups[number].get(item.index)
+            if node is not None:
+                walk.alone(*((node, None) if number == 0 else (None, node)), f"elf/{node.name}", ())
+    _between(walk, *nodes)
+
+
+def _plainly(walk: Walk, left: Group, right: Group) -> None:
+    """Compare part by part what has no common layout."""
+    from reprodiff.align import align
+
+    aligned = align(children(left), children(right))
+    for one, two in aligned.pairs:
+        walk.nodes(one, two, f"elf/{one.name}", ())
+    for one in aligned.left:
+        walk.alone(one, None, f"elf/{one.name}", ())
+    for two in aligned.right:
+        walk.alone(None, two, f"elf/{two.name}", ())
+
+
+def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
+    """Compare two sections that both files store."""
+    one, two = pair.one, pair.two
+    where = f"elf/{a.name}"
+    if (one.type, one.compressed) != (two.type, two.compressed) or one.name.startswith(b".zdebug"):
+        walk.nodes(a, b, where, ())
+        return
+    if one.compressed:
+        compressed(walk, both, pair, a, b)
+        return
+    left, right = both.left.data(one), both.right.data(two)
+    check = _TABLES.get(one.type)
+    if left == right and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
+        _forget(both, pair)
+        return
+    if one.type == SHT_NOTE or one.name == b".gnu_debuglink":
+        walk.nodes(a, b, where, ())
+    elif check is not None:
+        check(walk, both, pair, where)
+    else:
+        contents.compare(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
+    _forget(both, pair)
+
+
+def _forget(both: Both, pair: Pair) -> None:
+    if not pair.one.alloc and not pair.one.strings and not pair.one.type == SHT_SYMTAB:
+        both.left.forget(pair.one)
+        both.right.forget(pair.two)
+
+
+def compressed(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
+    """Compare the decoded contents of two compressed sections."""
+    one, two = pair.one, pair.two
+    nodes = children(a), children(b)
+    if len(nodes[0]) != 2 or len(nodes[1]) != 2:
+        walk.nodes(a, b, f"elf/{a.name}", ())
+        return
+    heads, leaves = (nodes[0][0], nodes[1][0]), (nodes[0][1], nodes[1][1])
+    assert isinstance(leaves[0], Leaf) and isinstance(leaves[1], Leaf)
+    sources: list[Source] = []
+    try:
+        for leaf in leaves:
+            assert isinstance(leaf, Leaf) and leaf.content is not None
+            sources.append(leaf.content.open(walk.budget))
+    except (FormatError, LimitError):
+        walk.nodes(a, b, f"elf/{a.name}", ())
+        return
+    stored = [walk.left.read(heads[0].start, heads[0].stop), walk.right.read(heads[1].start, heads[1].stop)]
+    width = 8 if both.left.image.wide else 4
+    order: Any = "little" if both.left.image.order == "<" else "big"
+    at = 8 if both.left.image.wide else 4
+    sizes = [int.from_bytes(head[at : at + width], order) for head in stored]
+    if sizes == [source.size for source in sources] and stored[0] != stored[1]:
+        span = (heads[0].start + at, heads[0].start + at + width), (heads[1].start + at, heads[1].start + at + width)
+        if stored[0][:at] == stored[1][:at] and stored[0][at + width :] == stored[1][at + width :]:
+            walk.put_follow(f"elf/{a.name}/chdr/ch_size", (), *span, RAW)
+        else:
+            walk.nodes(*heads, f"elf/{a.name}/chdr", ())
+    elif stored[0] != stored[1]:
+        walk.nodes(*heads, f"elf/{a.name}/chdr", ())
+    if walk.left.read(leaves[0].start, leaves[0].stop) == walk.right.read(leaves[1].start, leaves[1].stop):
+        return
+    inner = walk.enter(leaves[0], leaves[1], f"elf/{a.name}/content", *sources)
+    if inner is not None:
+        contents.compare(inner, both, pair, f"elf/{a.name}", contents.Stream(both.left.data(one), both.right.data(two), 0, 0))
+
+
+def _between(walk: Walk, ones: list[Node], twos: list[Node]) -> None:
+    """Compare what lies between the sections and behind the last."""
+    for name in ("padding", "gap", "overlay", "load"):
+        left = [n for n in ones if isinstance(n, Leaf) and n.name == name]
+        right = [n for n in twos if isinstance(n, Leaf) and n.name == name]
+        if name == "padding":
+            grown = abs(sum(n.stop - n.start for n in left) - sum(n.stop - n.start for n in right))
+            if grown:
+                first = left or right
+                span = (first[0].start, first[0].stop)
+                walk.put_follows("elf/padding", 1, grown, span if left else (0, 0), span if not left else (right[0].start, right[0].stop) if right else (0, 0))
+            continue
+        for one, two in zip(left, right, strict=False):
+            walk.nodes(one, two, f"elf/{name}", ())
+        for one in left[len(right) :]:
+            walk.alone(one, None, f"elf/{name}", ())
+        for two in right[len(left) :]:
+            walk.alone(None, two, f"elf/{name}", ())

@@ -1,0 +1,136 @@
+"""Which differing words are pointers whose targets correspond, decided over arrays.
+
+A word is accepted only if what it points at on the left is, by the map of the sections, exactly what it points at
+on the right. What is not accepted is a change.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from reprodiff.formats.elf.pieces import Pieces
+
+# (left offsets, right offsets, left values, right values) of words to whether each is the same pointer, as arrays
+Check: TypeAlias = Callable[[Any, Any, Any, Any], Any]
+
+
+def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
+    """Return the integers of `width` bytes at offsets of a byte array, as int64 (two's complement for 8 bytes)."""
+    value = np.zeros(len(starts), np.uint64)
+    for i in range(width):
+        byte = data[starts + i].astype(np.uint64)
+        value |= byte << np.uint64(8 * (i if order == "<" else width - 1 - i))
+    found = value.view(np.int64)
+    if signed and width < 8:
+        half = 1 << (8 * width - 1)
+        found = np.where(found >= half, found - (1 << (8 * width)), found)
+    return found
+
+
+class Differing:
+    """The bytes that differ at corresponding offsets of a section pair; `open` marks those without an explanation."""
+
+    def __init__(self, left: bytes, right: bytes, pieces: Pieces, order: str) -> None:
+        self.left = np.frombuffer(left, np.uint8)
+        self.right = np.frombuffer(right, np.uint8)
+        self.pieces = pieces
+        self.order = order
+        ones, twos = [], []
+        for piece in pieces.pieces:
+            if not piece.equal or left[piece.l0 : piece.l1] == right[piece.r0 : piece.r1]:
+                continue
+            found = np.flatnonzero(self.left[piece.l0 : piece.l1] != self.right[piece.r0 : piece.r1])
+            ones.append(found + piece.l0)
+            twos.append(found + piece.r0)
+        empty = np.zeros(0, np.int64)
+        self.one = np.concatenate(ones) if ones else empty
+        self.two = np.concatenate(twos) if twos else empty
+        self.open = np.ones(len(self.one), bool)
+
+    def accept(self, width: int, align: int, base: int, check: Check, signed: bool = False) -> None:
+        """Try all words of `width` bytes that hold an open byte: those aligned to `align` from `base`, the address
+        of the section's start, or at any offset where it is 1."""
+        for back in range(width) if align == 1 else (-1,):
+            chosen = np.flatnonzero(self.open)
+            if not len(chosen):
+                return
+            one, two = self.one[chosen], self.two[chosen]
+            off = (one + base) % align if back < 0 else back
+            self._try(chosen, one - off, two - off, width, check, signed)
+
+    def _try(self, chosen: Any, starts: Any, others: Any, width: int, check: Check, signed: bool) -> None:
+        whole = (starts >= 0) & (others >= 0) & (starts + width <= len(self.left)) & (others + width <= len(self.right))
+        chosen, starts, others = chosen[whole], starts[whole], others[whole]
+        if not len(chosen):
+            return
+        inside = (self.pieces.to(starts) == others) & (self.pieces.to(starts + width - 1) == others + width - 1)
+        chosen, starts, others = chosen[inside], starts[inside], others[inside]
+        ones = gather(self.left, starts, width, self.order, signed)
+        twos = gather(self.right, others, width, self.order, signed)
+        self.open[chosen[check(starts, others, ones, twos)]] = False
+
+    def accept_fields(self, at: Any, check: Check, width: int = 4) -> None:
+        """Try words at known places, in order: offsets of the left side."""
+        chosen = np.flatnonzero(self.open)
+        if not len(chosen) or not len(at):
+            return
+        index = np.searchsorted(at, self.one[chosen], "right") - 1
+        off = self.one[chosen] - at[np.maximum(index, 0)]
+        inside = (index >= 0) & (off < width)
+        chosen, off = chosen[inside], off[inside]
+        self._try(chosen, self.one[chosen] - off, self.two[chosen] - off, width, check, True)
+
+    @property
+    def explained(self) -> int:
+        return int(len(self.open) - self.open.sum())
+
+    def runs(self) -> list[tuple[int, int, int]]:
+        """Return the open bytes as (left start, right start, length) of runs without a break."""
+        one, two = self.one[self.open], self.two[self.open]
+        if not len(one):
+            return []
+        cuts = np.flatnonzero((np.diff(one) != 1) | (np.diff(two) != 1)) + 1
+        starts = np.concatenate([[0], cuts])
+        stops = np.concatenate([cuts, [len(one)]])
+        return [(int(one[a]), int(two[a]), int(b - a)) for a, b in zip(starts, stops, strict=True)]
+
+
+class Addresses:
+    """The map of the address spaces: every allocated section pair in one table."""
+
+    def __init__(self, parts: list[tuple[int, int, int, int, Pieces]]) -> None:
+        """parts: (left address, left size, right address, right size, map) of the sections."""
+        parts = sorted((p for p in parts if len(p[4].pieces)), key=lambda p: p[0])
+        self.starts = _join([p[4].starts + p[0] for p in parts])
+        self.lengths = _join([p[4].lengths for p in parts])
+        self.rights = _join([p[4].rights + p[2] for p in parts])
+        self.others = _join([p[4].others for p in parts])
+        self.alike = _join([p[4].alike for p in parts]).astype(bool)
+        self.tails = _join([p[4].tails for p in parts])
+        ends: dict[int, int] = {p[0] + p[1]: p[2] + p[3] for p in parts}
+        self.ends = np.array(sorted(ends), np.int64)
+        self.right_ends = np.array([ends[end] for end in sorted(ends)], np.int64)
+
+    def same(self, one: Any, two: Any) -> Any:
+        """Tell of pairs of addresses, as arrays, whether they are the same place."""
+        if not len(self.starts):
+            return np.zeros(len(one), bool)
+        index = np.maximum(np.searchsorted(self.starts, one, "right") - 1, 0)
+        inside = one - self.starts[index]
+        length, other = self.lengths[index], self.others[index]
+        within = (inside >= 0) & (inside < length)
+        ok = within & (self.alike[index] | ((inside == 0) & (other > 0))) & (self.rights[index] + inside == two)
+        tail = within & (inside >= length - self.tails[index]) & (self.rights[index] + other - (length - inside) == two)
+        at = np.minimum(np.searchsorted(self.ends, one), len(self.ends) - 1)
+        return ok | tail | ((self.ends[at] == one) & (self.right_ends[at] == two))
+
+    def one(self, left: int, right: int) -> bool:
+        """As `same` for one pair."""
+        if not (0 <= left < 1 << 63 and 0 <= right < 1 << 63):
+            return left == right
+        return bool(self.same(np.array([left], np.int64), np.array([right], np.int64))[0])
+
+
+def _join(arrays: list[Any]) -> Any:
+    return np.concatenate(arrays) if arrays else np.zeros(0, np.int64)

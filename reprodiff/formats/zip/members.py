@@ -1,0 +1,212 @@
+"""The members of a zip archive: what the central directory and the local headers say of each, and its nodes."""
+
+from functools import partial
+
+from reprodiff.formats.zip import extra
+from reprodiff.formats.zip.layout import (
+    DESCRIPTORS,
+    ENCRYPTED,
+    FULL,
+    IMPLODED,
+    LZMA,
+    STORED,
+    STREAMED,
+    UNIX_LIKE,
+    UTF8,
+    VERSIONS,
+    central_header,
+    local_header,
+)
+from reprodiff.formats.zip.payload import NAMES, Decoder
+from reprodiff.sources import Source
+from reprodiff.tree import Content, Group, Leaf, Node, Record, Role
+
+CLOJURE = (b".clj", b".cljc")
+
+
+class Archive:
+    """What the members of one archive share.
+
+    clojure  whether it has Clojure sources
+    aligned  whether stored contents are aligned by zeros in their extra fields, as zipalign does
+    """
+
+    __slots__ = ("aligned", "clojure", "decoder", "source", "uncounted")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.decoder = Decoder(source)
+        self.uncounted: Leaf | None = None
+        self.clojure = False
+        self.aligned = False
+
+
+class Member:
+    """What the central directory says of a member, and where its parts lie.
+
+    entry    offset of its central header; name, extra, comment: sizes there
+    local    offset of its local header, local_flags, local_name, local_extra: what it says
+    start, stop: its content; descriptor: size of the data descriptor, 0 for none
+    plain    whether its name and comment are ASCII
+    """
+
+    __slots__ = ("archive", "comment", "crc", "descriptor", "directory", "entry", "extra", "flags", "group", "key",
+                 "local", "local_extra", "local_flags", "local_name", "made_by", "method", "name", "nodes", "plain", "size", "start",
+                 "stop")  # fmt: skip
+
+    def __init__(
+        self, archive: Archive, entry: int, key: bytes, name: int, extra_size: int, comment: int,
+        made_by: int, flags: int, method: int, crc: int, size: int, local: int, stop: int, plain: bool,
+    ) -> None:  # fmt: skip
+        self.archive = archive
+        self.entry = entry
+        self.key = key
+        self.name = name
+        self.extra = extra_size
+        self.comment = comment
+        self.made_by = made_by
+        self.flags = flags
+        self.method = method
+        self.crc = crc
+        # Uncompressed; `stop` is relative to `start` until that is known.
+        self.size = size
+        self.local = local
+        self.stop = stop
+        self.plain = plain
+        self.start = self.descriptor = self.local_name = self.local_extra = self.local_flags = 0
+        self.group: Group | None = None
+        self.directory: Group | None = None
+        self.nodes: tuple[list[Node], list[Node]] | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.flags & ENCRYPTED)
+
+    @property
+    def kept_flags(self) -> int:
+        """Flag bits that mean something for this member: others are a producer's habit."""
+        flags = self.local_flags
+        if self.flags & ENCRYPTED:
+            return flags
+        kept = 0 if self.plain else flags & UTF8
+        if self.method in {IMPLODED, LZMA}:
+            kept |= flags & 6
+        # Without a descriptor that was found, or with one that must stay, what the flag says is kept too.
+        return kept | flags & STREAMED if self.large or not self.descriptor else kept
+
+    @property
+    def large(self) -> bool:
+        """Whether its sizes need zip64."""
+        return self.size >= FULL or self.stop - self.start >= FULL
+
+
+def expand_member(group: Group) -> list[Node]:
+    """Return the parts of a member: local header, extra fields, content, data descriptor."""
+    member: Member = group.info
+    return (member.nodes or _build(member))[0]
+
+
+def expand_entry(group: Group) -> list[Node]:
+    """Return the parts of a member's entry in the directory: header, extra fields, comment."""
+    member: Member = group.info
+    return (member.nodes or _build(member))[1]
+
+
+def _build(member: Member) -> tuple[list[Node], list[Node]]:
+    """Make the nodes of a member in both places, once: they refer to each other."""
+    archive = member.archive
+    source = archive.source
+    refs: dict[str, Node] = {}
+    bound: dict[str, Node] = {}
+    sealed = member.encrypted
+    time = _time(member)
+    least = VERSIONS.get(member.method, 51 if sealed and member.method == 99 else 20)
+    if member.large:
+        least = max(least, 45)
+    table = local_header(member.local_name, member.kept_flags, least, time, sealed)
+    header = Record("header", member.local, table, refs)
+    content = _content(member)
+    refs["header"], refs["content"] = header, content
+    nodes: list[Node] = [header]
+    if member.local_extra:
+        found, zip64 = extra.fields(source, header.stop, member.start, refs, central=None)
+        if zip64:
+            refs["zip64"] = zip64
+            if member.large and member.descriptor:
+                zip64.name += "-required"
+        nodes += found
+    if archive.aligned and member.method == STORED and member.size:
+        _align(member, nodes, header)
+    nodes.append(content)
+    if member.descriptor:
+        # Without it the check byte of the encryption, or a large size, could not be told.
+        kind = "descriptor-required" if sealed or member.large else "descriptor"
+        descriptor = Record(kind, member.stop, DESCRIPTORS[member.descriptor], {"content": content})
+        refs["descriptor"] = descriptor
+        nodes.append(descriptor)
+
+    assert member.group is not None
+    assert member.directory is not None
+    central = Record(
+        "header",
+        member.entry,
+        central_header(
+            member.name, least, member.key.endswith(b"/"), member.made_by >> 8 not in UNIX_LIKE, sealed, time
+        ),
+        bound,
+    )
+    refs["central"] = central
+    bound["header"], bound["local"], bound["content"] = central, header, content
+    bound["member"], bound["entry"] = member.group, member.directory
+    if archive.uncounted:
+        bound["uncounted"] = archive.uncounted
+    entry: list[Node] = [central]
+    at = central.stop
+    if member.extra:
+        fields = source.read(member.entry, central.stop)
+        full = (fields[24:28] == b"\xff" * 4, fields[20:24] == b"\xff" * 4, fields[42:46] == b"\xff" * 4,
+                fields[34:36] == b"\xff\xff")  # fmt: skip
+        found, zip64 = extra.fields(source, at, at + member.extra, bound, central=full)
+        if zip64:
+            bound["zip64"] = zip64
+        entry += found
+        at += member.extra
+    if member.comment:
+        comment = Leaf("comment", at, at + member.comment)
+        bound["comment"] = comment
+        entry.append(comment)
+    member.nodes = nodes, entry
+    return member.nodes
+
+
+def _time(member: Member) -> str:
+    if member.encrypted and member.flags & STREAMED:
+        return "encrypted"
+    if member.archive.clojure:
+        return "source" if member.key.endswith(CLOJURE) else "class" if member.key.endswith(b".class") else ""
+    return ""
+
+
+def _content(member: Member) -> Leaf:
+    if member.encrypted:
+        return Leaf("content", member.start, member.stop, Role.VALUE)
+    if member.method == STORED:
+        return Leaf("content", member.start, member.stop, Role.PAYLOAD)
+    name, encode = NAMES.get(member.method, (f"method {member.method}", None))
+    opened = partial(member.archive.decoder.open, member.start, member.stop, member.method)
+    return Leaf("content", member.start, member.stop, Role.PAYLOAD, content=Content(name, opened, encode))
+
+
+def _align(member: Member, nodes: list[Node], header: Record) -> None:
+    """Make zeros before a stored content the padding that aligns it, also where there are none yet."""
+    last = nodes[-1]
+    padding = Leaf("padding", last.stop, last.stop)
+    if isinstance(last, Leaf):
+        if member.archive.source.read(last.start, last.stop).strip(b"\0"):
+            return
+        padding = Leaf("padding", last.start, last.stop)
+        nodes.pop()
+    wide = next((size for size in (16384, 4096) if not member.start % size), 0)
+    multiple = wide if wide and (padding.stop - padding.start > 3 or member.key.endswith(b".so")) else 4
+    if padding.start >= header.stop:
+        nodes.append(extra.align(padding, multiple))
