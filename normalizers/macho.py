@@ -28,6 +28,10 @@ def _blank(raw: bytes, _refs: Refs) -> bytes:
     return bytes(len(raw))
 
 
+def _never(_change: Any, _evidence: Any) -> Sure | None:
+    return None
+
+
 def _same_tail(change: Any, evidence: Any) -> Sure | None:
     """Claim two paths that end in the same component below other directories; others are only likely."""
     values = evidence.values(change)
@@ -43,6 +47,14 @@ RULES: tuple[Rule, ...] = (
         "macho-uuid",
         "identifies the build; made from its content, or from paths and times",
         Rederive(_blank),
+        opt_in=True,
+    ),
+    Rule(
+        "macho/commands/lc_uuid/uuid",
+        "macho-oso-mtime",
+        "made from the symbols too",
+        Rederive(_blank),
+        claim=_never,
         opt_in=True,
     ),
     Rule(

@@ -74,22 +74,19 @@ def _is_zero(change: Any, _evidence: Any) -> Sure | None:
 
 
 def _stamps() -> tuple[Rule, ...]:
-    found = []
-    for place in STAMPS:
-        where = f"{place}/timedatestamp"
-        why = "the clock when it was compiled or linked; with /Brepro a hash of the content"
-        found += [
-            Rule(where, "pe-timestamp", why, Set(clamp), claim=_time, opt_in=True),
-            Rule(
-                where,
-                "pe-debug-guid-pdb",
-                "made from the content by /Brepro",
-                Rederive(_blank),
-                claim=_never,
-                opt_in=True,
-            ),
-        ]
-    return tuple(found)
+    why = "the clock when it was compiled or linked; with /Brepro a hash of the content"
+    return tuple(
+        Rule(f"{place}/timedatestamp", "pe-timestamp", why, Set(clamp), claim=_time, opt_in=True) for place in STAMPS
+    )
+
+
+def _along() -> tuple[Rule, ...]:
+    """Blank what identifies the build together with whatever is normalized: it was made from that, or beside it."""
+    return tuple(
+        Rule(place, cause, "identifies the build", Rederive(_blank), claim=_never, opt_in=True)
+        for place in (*(f"{stamps}/timedatestamp" for stamps in STAMPS), f"{IN_SECTION}/debugdata[*]/{{guid,hash}}")
+        for cause in ("pe-timestamp", "pe-debug-guid-pdb", "pe-rich-header")
+    )
 
 
 RULES: tuple[Rule, ...] = (
@@ -109,8 +106,12 @@ RULES: tuple[Rule, ...] = (
         Rederive(_blank),
         opt_in=True,
     ),
-    Rule(f"{IN_SECTION}/debugdata[*]/hash", "pe-debug-guid-pdb", "made from the content by /Brepro", Rederive(_blank),
-         claim=suspect, opt_in=True),
+    Rule(
+        f"{IN_SECTION}/debugdata[*]/hash",
+        "pe-debug-guid-pdb",
+        "made from the content by /Brepro",
+        claim=suspect,
+    ),
     Rule(
         f"{IN_SECTION}/debugdata[*]/age",
         "pe-debug-guid-pdb",
@@ -138,4 +139,5 @@ RULES: tuple[Rule, ...] = (
     Rule(CERTIFICATE, "code-signature", "one side has one signature more", None, "one-sided"),
     Rule(f"{CERTIFICATE}/padding", "code-signature", "aligns the next signature", None, "one-sided", _is_zero),
     Rule("pe/certificates/padding", "code-signature", "aligns the signature", None, "one-sided", _is_zero),
+    *_along(),
 )  # fmt: skip

@@ -23,6 +23,7 @@ def _is(kind: str) -> Any:
 
 LINE = "text/line[*]"
 
+
 def _recorded(change: Any, evidence: Any) -> Literal["consequence"] | None:
     return "consequence" if evidence.follows_from(change) else None
 

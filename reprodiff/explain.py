@@ -1,7 +1,7 @@
 """Give every change its cause, where a rule can justify one, and account for every differing byte."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from reprodiff.codecs import RAW, Codec, show_bytes, show_time
 from reprodiff.compare import Change, Comparison, Notice, Order
@@ -10,6 +10,9 @@ from reprodiff.rules import Rule, Rules
 from reprodiff.sources import Source
 from reprodiff.spans import Span
 from reprodiff.tree import Group, Leaf, Node, Record, Table, children
+
+if TYPE_CHECKING:
+    from reprodiff.shared import Shared
 
 T = TypeVar("T")
 EXAMPLES = 3
@@ -171,6 +174,11 @@ class Evidence:
             self.run.recorded[id(change)] = found
         return bool(found)
 
+    @property
+    def shared(self) -> "Shared":
+        """What the whole pair of artifacts shares: build roots."""
+        return self.run.shared()
+
     def twin(self, change: Change) -> bytes | None:
         """Return the key of a member that the other side alone has and whose content is the same."""
         return self.once(_twins).get((change.kind, change.keys))
@@ -257,8 +265,17 @@ class _Run:
         self.recorded: dict[int, list[Comparison]] = {}
         self.closed = False
         self._digests: Digests | None = None
+        self._shared: Shared | None = None
         self._causes: dict[int, set[str]] = {}
         self._pending: list[tuple[int, list[Comparison]]] = []
+
+    def shared(self) -> "Shared":
+        """Return what all that differs shares, inferred when first asked for."""
+        if self._shared is None:
+            from reprodiff.shared import Shared
+
+            self._shared = Shared(self.top)
+        return self._shared
 
     def digests(self) -> Digests:
         """Return the digests of all contents that differ, made when first asked for."""

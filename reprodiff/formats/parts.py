@@ -113,6 +113,12 @@ class Identifiers(NamedTuple):
     loose: list[Leaf]
 
 
+def notice(walk: Walk, left: Sequence[str], right: Sequence[str]) -> None:
+    """Say what of two files could not be described: damage where only one of them is so."""
+    for text in dict.fromkeys([*left, *right]):
+        walk.notice("unsupported" if text in left and text in right else "damaged", text)
+
+
 def settle(walk: Walk, left: Identifiers, right: Identifiers) -> None:
     """Make identifiers values where nothing differs that they could follow from."""
     for one, two in ((left.first, right.first), (left.second, right.second)):

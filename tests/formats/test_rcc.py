@@ -292,6 +292,29 @@ def test_times_of_both_sides_are_paired_by_path():
     assert path_of(0, 4, 0, 4) is None
 
 
+def test_a_change_in_a_program_is_claimed_by_its_resources():
+    from normalizers.qt import resource_times, resources_named
+    from reprodiff.compare import compare
+    from reprodiff.explain import Evidence
+
+    left, right = pair("rcc/v2-mtime")
+    one, places = program(left, random.Random(1))
+    two, _ = program(right, random.Random(1))
+    comparison = compare(Bytes(one), Bytes(two), "left", Budget())
+    (change,) = comparison.changes["bytes"]
+    evidence = Evidence(comparison, None, None)
+    assert resource_times(change, evidence) == "origin"
+    assert resources_named(change, evidence) == (
+        ":/img/raw.png: 2023-11-14T22:13:20Z",
+        ":/img/raw.png: 2024-11-13T23:51:54Z",
+    )
+    for at in (places["tree"] + 3, places["tree"] - 40, places["data"] + 6):
+        other = bytearray(two)
+        other[at] ^= 1
+        comparison = compare(Bytes(one), Bytes(bytes(other)), "left", Budget())
+        assert resource_times(comparison.changes["bytes"][0], Evidence(comparison, None, None)) is None
+
+
 def test_found_trees_are_nodes_for_the_format_around_them():
     data, places = program(pair("rcc/v2-mtime")[1], random.Random(3))
     group = nodes(find(data)[0], 1000)

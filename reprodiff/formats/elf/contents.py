@@ -108,7 +108,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         # Each record's distance to its CIE, where records before it grew.
         found.accept(4, 4, one.addr, lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0), signed=True)
     if found.open.any() and both.x86 and not one.flags & 1:
-        begins = both.references(one)
+        begins = both.left.references(one)
         if len(begins):
 
             def entries(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
@@ -236,6 +236,8 @@ def _text_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | N
     stop = stream.left.find(b"\0", a, a + 4096)
     if piece is None or start < piece.l0 or start <= a - 4096 or stop < 0 or stop - start < 4 or stop > piece.l1:
         return None
+    while start < a and stream.left[start] < 0x20:
+        start += 1
     other = b - (a - start)
     one, two = stream.left[start:stop], stream.right[other : other + stop - start]
     # The same bounds on both sides: a string that became shorter in place is another matter.

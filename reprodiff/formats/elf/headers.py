@@ -132,7 +132,9 @@ def _sections(walk: Walk, both: Both) -> None:
         record.put("sh_addr", True)
         record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
         record.put("sh_info", _info(both, pair))
-        record.rest("sh_name", "sh_offset", "sh_size", "sh_addr", "sh_link", "sh_info")
+        # Compilers align longer strings more.
+        record.put("sh_addralign", not one.code and any(not p.equal for p in both.pieces(pair).pieces))
+        record.rest("sh_addralign", "sh_name", "sh_offset", "sh_size", "sh_addr", "sh_link", "sh_info")
     for sections, image, side in ((both.only_left, left, 0), (both.only_right, right, 1)):
         for section in sections:
             start = image.shoff + section.index * table.size

@@ -14,6 +14,8 @@ from reprodiff.formats.elf.sequence import matched
 from reprodiff.spans import common_prefix, common_suffix
 
 TOKEN = re.compile(rb"[^\0]+")
+# Where strings stand among numbers of one byte.
+PRINTED = re.compile(rb"[^\0-\x1f\x7f]+|[\x01-\x1f\x7f]+")
 # Shorter runs of bytes recur by chance: they say nothing about what corresponds.
 ANCHOR = 4
 PAIRS_MAX = 128
@@ -99,8 +101,11 @@ class _Joiner:
         self.pieces.append(Piece(l0, l1, r0, r1))
 
 
-def by_content(left: bytes, right: bytes) -> list[Piece]:
-    """Align two data sections by the strings and other runs without zeros that both have, in order."""
+def by_content(left: bytes, right: bytes, token: re.Pattern[bytes] = TOKEN) -> list[Piece]:
+    """Align two data sections by the strings and other runs without zeros that both have, in order.
+
+    token: what such a run is.
+    """
     most = min(len(left), len(right))
     head = common_prefix(left, right)
     tail = common_suffix(left, right, most - head)
@@ -113,30 +118,32 @@ def by_content(left: bytes, right: bytes) -> list[Piece]:
     a, b = left[head : len(left) - tail], right[head : len(right) - tail]
     found = _Joiner()
     found.add(0, head, 0, head)
-    _tokens(a, b, head, found)
+    _tokens(a, b, head, found, token)
     found.add(len(left) - tail, len(left), len(right) - tail, len(right))
     return found.pieces
 
 
-def _tokens(a: bytes, b: bytes, base: int, found: _Joiner) -> None:
-    ones = [m.span() for m in TOKEN.finditer(a) if m.end() - m.start() >= ANCHOR]
-    twos = [m.span() for m in TOKEN.finditer(b) if m.end() - m.start() >= ANCHOR]
+def _tokens(a: bytes, b: bytes, base: int, found: _Joiner, token: re.Pattern[bytes]) -> None:
+    ones = [m.span() for m in token.finditer(a) if m.end() - m.start() >= ANCHOR]
+    twos = [m.span() for m in token.finditer(b) if m.end() - m.start() >= ANCHOR]
     runs = matched([a[i:j] for i, j in ones], [b[i:j] for i, j in twos])
     at_a = at_b = 0
     for i, j, count in runs:
         for step in range(count):
             (a0, a1), (b0, b1) = ones[i + step], twos[j + step]
-            _gap(a, b, (at_a, a0, at_b, b0), base, found)
+            _gap(a, b, (at_a, a0, at_b, b0), base, found, token)
             found.add(base + a0, base + a1, base + b0, base + b1)
             at_a, at_b = a1, b1
-    _gap(a, b, (at_a, len(a), at_b, len(b)), base, found)
+    _gap(a, b, (at_a, len(a), at_b, len(b)), base, found, token)
 
 
-def _gap(a: bytes, b: bytes, area: tuple[int, int, int, int], base: int, found: _Joiner) -> None:
+def _gap(
+    a: bytes, b: bytes, area: tuple[int, int, int, int], base: int, found: _Joiner, token: re.Pattern[bytes]
+) -> None:
     """Align what lies between two runs that both sides have: strings that changed, what fills up, tables of words."""
     a0, a1, b0, b1 = area
     while a0 < a1 and b0 < b1:
-        one, two = TOKEN.search(a, a0, a1), TOKEN.search(b, b0, b1)
+        one, two = token.search(a, a0, a1), token.search(b, b0, b1)
         if not one or not two or (one[0] != two[0] and not _changed_text(one[0], two[0])):
             break
         # One NUL ends a string; what is more of them fills up.
@@ -145,22 +152,33 @@ def _gap(a: bytes, b: bytes, area: tuple[int, int, int, int], base: int, found: 
         found.add(base + a0 + ends, base + one.start(), base + b0 + ends, base + two.start())
         found.add(base + one.start(), base + one.end(), base + two.start(), base + two.end())
         a0, b0 = one.end(), two.end()
-    if a1 - a0 != b1 - b0:
-        one, two = _filled(a, a0, a1, base), _filled(b, b0, b1, base)
-        if one[1] - one[0] == two[1] - two[0]:
+    if a[a0:a1] != b[b0:b1]:
+        one, two = _filled(a, a0, a1), _filled(b, b0, b1)
+        if one[1] - one[0] != two[1] - two[0]:
+            one, two = (one[0] // 4 * 4, -(-one[1] // 4) * 4), (two[0] // 4 * 4, -(-two[1] // 4) * 4)
+        inside = a0 <= one[0] and one[1] <= a1 and b0 <= two[0] and two[1] <= b1
+        if inside and one[1] - one[0] == two[1] - two[0]:
             found.add(base + a0, base + one[0], base + b0, base + two[0])
             found.add(base + one[0], base + one[1], base + two[0], base + two[1])
             a0, b0 = one[1], two[1]
     found.add(base + a0, base + a1, base + b0, base + b1)
 
 
-def _filled(data: bytes, start: int, stop: int, base: int) -> tuple[int, int]:
-    """Return the bounds of what lies between zeros that fill up, to whole words of 4 bytes."""
+def filled(left: bytes, right: bytes) -> list[Piece]:
+    """Align two tables that may be filled up with zeros to different lengths."""
+    most = min(len(left), len(right))
+    if len(left) != len(right) and (left[most:] + right[most:]).strip(b"\0"):
+        found = _Joiner()
+        _gap(left, right, (0, len(left), 0, len(right)), 0, found, TOKEN)
+        return found.pieces
+    return identity(len(left), len(right))
+
+
+def _filled(data: bytes, start: int, stop: int) -> tuple[int, int]:
+    """Return the bounds of what lies between zeros that fill up."""
     first = stop - len(data[start:stop].lstrip(b"\0"))
     last = start + len(data[start:stop].rstrip(b"\0"))
-    if first >= last:
-        return stop, stop
-    return max(start, first - (base + first) % 4), min(stop, last + -(base + last) % 4)
+    return (first, last) if first < last else (stop, stop)
 
 
 def _changed_text(one: bytes, two: bytes) -> bool:

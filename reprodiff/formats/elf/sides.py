@@ -16,6 +16,7 @@ from reprodiff.formats.elf.names import (
     EM_X86_64,
     ET_REL,
     SHF_TLS,
+    SHF_WRITE,
     SHN_LORESERVE,
     SHT_DYNSYM,
     SHT_NOBITS,
@@ -29,8 +30,8 @@ from reprodiff.formats.elf.names import (
     STT_TLS,
 )
 from reprodiff.formats.elf.parts import decoded, frames, units
-from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, by_symbols, identity, strings
-from reprodiff.formats.elf.words import Addresses
+from reprodiff.formats.elf.pieces import PRINTED, Piece, Pieces, Symbol, by_content, by_symbols, filled, identity, strings, texts
+from reprodiff.formats.elf.words import Addresses, gather
 
 # What link-time optimization and section names of one translation unit end in.
 HASH = re.compile(rb"\.[0-9a-f]{8,16}(?:\.[0-9a-f]{8,16})?$")
@@ -46,6 +47,7 @@ class Side:
         self._data: dict[int, bytes] = {}
         self._named: dict[int, list[Symbol]] | None = None
         self._bounds: dict[int, list[int]] = {}
+        self._references: dict[int, Any] = {}
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -178,6 +180,20 @@ class Side:
             return x86.Fields(empty, empty, empty, empty)
         return x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
+    def references(self, section: Section) -> Any:
+        """Return the offsets in a section that code refers to, in order: where tables begin."""
+        found = self._references.get(section.index)
+        if found is None:
+            hits = [np.zeros(0, np.int64)]
+            for code in self.image.sections if self.image.machine == EM_X86_64 else ():
+                if code.code and code.stored:
+                    fields = self.fields(code, None)
+                    at, end = fields.at[fields.kind == x86.RIP], fields.end[fields.kind == x86.RIP]
+                    target = gather(np.frombuffer(self.data(code), np.uint8), at, 4, "<", True) + end + code.addr - section.addr
+                    hits.append(target[(target >= 0) & (target < section.size)])
+            found = self._references[section.index] = np.unique(np.concatenate(hits))
+        return found
+
 
 class Pair:
     """Two sections that correspond."""
@@ -193,6 +209,31 @@ class Pair:
         if self._pieces is None:
             self._pieces = self._align(left, right)
         return self._pieces
+
+    def _constants(self, left: Side, right: Side, found: list[Piece], a: bytes, b: bytes) -> list[Piece]:
+        """Cut what has no content in common where code on both sides refers to it as often: where tables begin."""
+        odd = [p for p in found if p.l1 > p.l0 and p.r1 > p.r0 and p.name is None and (not p.equal or p.l0 != p.r0)]
+        odd = [p for p in odd if a[p.l0 : p.l1] != b[p.r0 : p.r1] and not texts(a[p.l0 : p.l1], b[p.r0 : p.r1])]
+        if not any(not p.equal and (a[p.l0 : p.l1].strip(b"\0") or b[p.r0 : p.r1].strip(b"\0")) for p in odd):
+            return found
+        ones, twos = left.references(self.one), right.references(self.two)
+        cut: list[Piece] = []
+        for piece in found:
+            if piece not in odd:
+                cut.append(piece)
+                continue
+            i = ones[np.searchsorted(ones, piece.l0, "right") : np.searchsorted(ones, piece.l1)].tolist()
+            j = twos[np.searchsorted(twos, piece.r0, "right") : np.searchsorted(twos, piece.r1)].tolist()
+            if len(i) != len(j) or not i:
+                cut.append(piece)
+                continue
+            for (a0, a1), (b0, b1) in zip(
+                zip([piece.l0, *i], [*i, piece.l1], strict=True), zip([piece.r0, *j], [*j, piece.r1], strict=True), strict=True
+            ):
+                cut += [
+                    Piece(a0 + p.l0, a0 + p.l1, b0 + p.r0, b0 + p.r1) for p in filled(a[a0:a1], b[b0:b1])
+                ]
+        return cut
 
     def _align(self, left: Side, right: Side) -> Pieces:
         one, two = self.one, self.two
@@ -213,9 +254,9 @@ class Pair:
                 return Pieces(self._code(left, right), a, b)
             if not same:
                 return Pieces(self._objects(left, right, a, b), a, b)
-            if a == b:
+            if a == b or (one.size == two.size and one.flags & SHF_WRITE):
                 return Pieces(identity(len(a), len(b)))
-            return Pieces(by_content(a, b), a, b)
+            return Pieces(self._constants(left, right, by_content(a, b), a, b), a, b)
         if one.name.startswith(b".debug_") and len(a) != len(b):
             return Pieces(_by_units(a, b, left.image.order), a, b)
         return Pieces(identity(len(a), len(b)) if len(a) == len(b) else by_content(a, b), a, b)
@@ -235,7 +276,7 @@ class Pair:
                 ]
             else:
                 found.append(piece)
-        return found
+        return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
         if left.named(self.one) and right.named(self.two):
@@ -263,7 +304,7 @@ def _by_units(a: bytes, b: bytes, order: str) -> list[Piece]:
         found.append(Piece(a0, a0 + 4, b0, b0 + 4))
         found += [
             Piece(a0 + 4 + p.l0, a0 + 4 + p.l1, b0 + 4 + p.r0, b0 + 4 + p.r1)
-            for p in by_content(a[a0 + 4 : a1], b[b0 + 4 : b1])
+            for p in by_content(a[a0 + 4 : a1], b[b0 + 4 : b1], PRINTED)
         ]
     joined: list[Piece] = []
     for piece in found:
@@ -284,7 +325,6 @@ class Both:
         self.to_right = {pair.one.index: pair.two.index for pair in self.pairs}
         self.by_index = {pair.one.index: pair for pair in self.pairs}
         self._addresses: Addresses | None = None
-        self._references: dict[int, Any] = {}
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     def pieces(self, pair: Pair) -> Pieces:
@@ -319,24 +359,6 @@ class Both:
                 parts.append((heads[0], size, heads[1], size, Pieces(identity(size, size))))
             self._addresses = Addresses(parts)
         return self._addresses
-
-    def references(self, section: Section) -> Any:
-        """Return the offsets in a left section that code refers to, in order: where tables begin."""
-        found = self._references.get(section.index)
-        if found is None:
-            hits = []
-            for pair in self.pairs if self.x86 else ():
-                if pair.one.code and pair.one.stored:
-                    code = self.left.fields(pair.one, None)
-                    at = code.at[code.kind == x86.RIP]
-                    end = code.end[code.kind == x86.RIP]
-                    from reprodiff.formats.elf.words import gather
-
-                    data = np.frombuffer(self.left.data(pair.one), np.uint8)
-                    target = gather(data, at, 4, "<", True) + end + pair.one.addr - section.addr
-                    hits.append(target[(target >= 0) & (target < section.size)])
-            found = self._references[section.index] = np.unique(np.concatenate(hits)) if hits else np.zeros(0, np.int64)
-        return found
 
 
 def _mapped(section: Section) -> bool:

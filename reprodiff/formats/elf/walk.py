@@ -39,7 +39,7 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
     two: Image = right.info
     kinds = [(i.wide, i.order, i.machine, i.type, bool(i.sections)) for i in (one, two)]
     if kinds[0] != kinds[1] or not one.sections:
-        _plainly(walk, left, right)
+        walk.nodes(left, right, "elf", ())
         return
     both = Both(one, two, walk.budget)
     nodes = children(left), children(right)
@@ -61,19 +61,6 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
             if node is not None:
                 walk.alone(*((node, None) if number == 0 else (None, node)), f"elf/{node.name}", ())
     _between(walk, *nodes)
-
-
-def _plainly(walk: Walk, left: Group, right: Group) -> None:
-    """Compare part by part what has no common layout."""
-    from reprodiff.align import align
-
-    aligned = align(children(left), children(right))
-    for one, two in aligned.pairs:
-        walk.nodes(one, two, f"elf/{one.name}", ())
-    for one in aligned.left:
-        walk.alone(one, None, f"elf/{one.name}", ())
-    for two in aligned.right:
-        walk.alone(None, two, f"elf/{two.name}", ())
 
 
 def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from reprodiff.budget import Budget
-from reprodiff.codecs import RAW, TEXT
+from reprodiff.codecs import RAW, TEXT, name_text
 from reprodiff.errors import FormatError
 from reprodiff.formats import Format, Walk
 from reprodiff.formats.macho.signature import signature
@@ -34,7 +34,7 @@ from reprodiff.formats.macho.tables import (
     fat,
     layout,
 )
-from reprodiff.formats.parts import Identifiers, Parts, itself, rows, settle
+from reprodiff.formats.parts import Identifiers, Parts, itself, notice, rows, settle
 from reprodiff.sources import Source
 from reprodiff.tree import Derive, Group, Leaf, Node, Record, Role, children, listed
 
@@ -52,11 +52,13 @@ ZEROFILL = frozenset({0x01, 0x0C, 0x12})
 
 
 class Facts(NamedTuple):
-    """What rules ask about a file. signed: with a key; identifiers: see there; symbols: its symbol table, if any."""
+    """What rules ask about a file. signed: with a key; identifiers: see there; symbols: its symbol table, if any;
+    notes: what cannot be, in words."""
 
     signed: bool
     identifiers: Identifiers
     symbols: Symbols | None
+    notes: list[str]
 
 
 class Reader:
@@ -72,6 +74,7 @@ class Reader:
         self.hashes: list[Leaf] = []
         self.symbols: Symbols | None = None
         self.signed = False
+        self.notes: list[str] = []
         # Refs of the segment that reaches to the end of the file.
         self.linkedit: dict[str, Node] | None = None
 
@@ -172,6 +175,8 @@ class Reader:
         data = Group("section", offset, offset + size, listed([Leaf("data", offset, offset + size)]), key)
         if offset and flags & 0xFF not in ZEROFILL and self.parts.add(data):
             refs["data"] = data
+        elif offset and size and flags & 0xFF not in ZEROFILL:
+            self.notes.append(f"the bytes of section {name_text(key)} lie outside of the file, or in another part")
         entries = Leaf("entries", reloff, reloff + 8 * nreloc)
         relocations = Group("relocations", entries.start, entries.stop, listed([entries]), key)
         if reloff and self.parts.add(relocations):
@@ -241,6 +246,7 @@ def _thin(source: Source, budget: Budget, order: Order, wide: bool) -> Group:
     for number in range(min(count, size // 8)):
         width = reader.number(at + 4)
         if width < 8 or at + width > stop:
+            reader.notes.append("a load command is longer than all of them")
             break
         budget.count(1)
         command = reader.command(reader.number(at), at, width)
@@ -253,7 +259,7 @@ def _thin(source: Source, budget: Budget, order: Order, wide: bool) -> Group:
         # Linkers leave room for commands that are added later.
         until = parts[2].start
         reader.parts.add(Leaf("padding", stop, until, Role.DERIVED, derive=_zeros(until), refs={"commands": commands}))
-    facts = Facts(reader.signed, Identifiers([], reader.uuids, reader.hashes), reader.symbols)
+    facts = Facts(reader.signed, Identifiers([], reader.uuids, reader.hashes), reader.symbols, reader.notes)
     root = Group("macho", 0, source.size, listed(reader.parts.nodes()), info=facts)
     reader.file["file"] = root
     if reader.linkedit is not None:
@@ -300,13 +306,14 @@ def _fat(source: Source, budget: Budget, *, wide: bool) -> Group:
             parts.add(
                 Leaf("padding", before.stop, node.start, Role.DERIVED, RAW, derive=derive, refs={"before": before})
             )
-    facts = Facts(signed=False, identifiers=Identifiers([], [], []), symbols=None)
+    facts = Facts(signed=False, identifiers=Identifiers([], [], []), symbols=None, notes=[])
     return Group("macho", 0, source.size, listed(parts.nodes()), info=facts)
 
 
 def compare(walk: Walk, left: Group, right: Group) -> None:
     """Compare two trees; an identifier that differs although nothing else does follows from nothing."""
     one, two = left.info, right.info
+    notice(walk, one.notes, two.notes)
     settle(walk, one.identifiers, two.identifiers)
     if one.symbols is None or two.symbols is None or not walk_symbols(walk, left, right, one.symbols, two.symbols):
         walk.nodes(left, right, "macho", ())

@@ -166,8 +166,8 @@ def _entries(walk: Walk, a: bytes, b: bytes, one: Symbols, two: Symbols) -> None
                 assert isinstance(leaf, Leaf)
                 place = f"macho/symbols/oso[*]/{leaf.name}"
                 if walk.left.read(leaf.start, leaf.stop) != walk.right.read(twin.start, twin.stop):
-                    key = twins[0].key or b""
-                    walk.put(place, (key,), (leaf.start, leaf.stop), (twin.start, twin.stop), leaf.codec)
+                    keys = (twins[0].key or b"",)
+                    walk.put(place, keys, (leaf.start, leaf.stop), (twin.start, twin.stop), leaf.codec)
         else:
             spans = (here + skip, here + one.width), (there + skip, there + one.width)
             walk.put("macho/symbols/entries", (), *spans, RAW)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats import Format, Walk
-from reprodiff.formats.parts import Identifiers, Parts, itself, rows, settle
+from reprodiff.formats.parts import Identifiers, Parts, itself, notice, rows, settle
 from reprodiff.formats.pe import directories
 from reprodiff.formats.pe.coff import SECTION_HEADER, Image, section_table, symbols, u16, u32
 from reprodiff.formats.pe.tables import (
@@ -39,12 +39,13 @@ MOST_STUB = 1 << 20
 
 class Facts(NamedTuple):
     """What rules ask about a file. signed: it carries certificates; overlay: bytes behind its last part;
-    hashed: its time stamps are made from the content (/Brepro); identifiers: see there."""
+    hashed: its time stamps are made from the content (/Brepro); identifiers: see there; notes: what cannot be."""
 
     signed: bool
     overlay: bool
     hashed: bool
     identifiers: Identifiers
+    notes: list[str]
 
 
 def probe(head: bytes, source: Source) -> bool:
@@ -72,7 +73,7 @@ def probe(head: bytes, source: Source) -> bool:
 
 def parse(source: Source, budget: Budget) -> Group:
     """Read headers, tables and directories. What they say that cannot be is left undescribed."""
-    image = Image(source, budget, Parts(0, source.size), [])
+    image = Image(source, budget, Parts(0, source.size), [], [])
     signature = source.read(0, 4)
     if signature[:2] == b"MZ":
         return _image(image)
@@ -90,7 +91,8 @@ def _root(image: Image, facts: Facts) -> Group:
     return Group("pe", 0, image.source.size, listed(image.parts.nodes()), info=facts)
 
 
-NOTHING = Facts(signed=False, overlay=False, hashed=False, identifiers=Identifiers([], [], []))
+def _plain(image: Image) -> Facts:
+    return Facts(signed=False, overlay=False, hashed=False, identifiers=Identifiers([], [], []), notes=image.notes)
 
 
 def _object(image: Image) -> Group:
@@ -104,7 +106,7 @@ def _object(image: Image) -> Group:
         _add(image, refs["optional"])
     refs["sections"] = section_table(image, HEADER + optional, count, pointer + number * 18 if pointer else 0)
     refs.update(symbols(image, pointer, number, 18))
-    return _root(image, NOTHING)
+    return _root(image, _plain(image))
 
 
 def _big_object(image: Image) -> Group:
@@ -114,7 +116,7 @@ def _big_object(image: Image) -> Group:
     _add(image, rows("header", 0, BIG_HEADER, refs=refs))
     refs["sections"] = section_table(image, BIG, count, pointer + number * 20 if pointer else 0)
     refs.update(symbols(image, pointer, number, 20))
-    return _root(image, NOTHING)
+    return _root(image, _plain(image))
 
 
 def _import_object(image: Image) -> Group:
@@ -124,7 +126,7 @@ def _import_object(image: Image) -> Group:
     refs["names"] = Leaf("names", HEADER, stop)
     if not image.parts.add(refs["names"]):
         raise FormatError("the names of an import are cut off")
-    return _root(image, NOTHING)
+    return _root(image, _plain(image))
 
 
 def _image(image: Image) -> Group:
@@ -185,7 +187,7 @@ def _image(image: Image) -> Group:
     overlay = parts.add(Leaf("overlay", end, stop, Role.PAYLOAD))
     total = Leaf("checksum", optional + CHECKSUM, optional + CHECKSUM + 4)
     identifiers = Identifiers(first, second, [total])
-    root = _root(image, Facts(certificates is not None, overlay, hashed, identifiers))
+    root = _root(image, Facts(certificates is not None, overlay, hashed, identifiers, image.notes))
     around.update({"file": root, "optional": record})
     if len(table.entries) > 4:
         around["security"] = table.entries[4]
@@ -270,6 +272,7 @@ def _certificates(image: Image, start: int, size: int) -> Group | None:
 def compare(walk: Walk, left: Group, right: Group) -> None:
     """Compare two trees; an identifier that differs although nothing else does follows from nothing."""
     one, two = left.info, right.info
+    notice(walk, one.notes, two.notes)
     settle(walk, one.identifiers, two.identifiers)
     walk.nodes(left, right, "pe", ())
 

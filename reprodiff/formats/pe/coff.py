@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from reprodiff.budget import Budget
+from reprodiff.codecs import name_text
 from reprodiff.errors import FormatError
 from reprodiff.formats.parts import Parts
 from reprodiff.formats.pe.tables import RELOCATION, SECTION
@@ -22,12 +23,14 @@ class Section(NamedTuple):
 
 
 class Image(NamedTuple):
-    """A file while it is described. parts: of the whole file; sections: those with raw data."""
+    """A file while it is described. parts: of the whole file; sections: those with raw data;
+    notes: what cannot be, in words."""
 
     source: Source
     budget: Budget
     parts: Parts
     sections: list[Section]
+    notes: list[str]
 
     def add(self, node: Node) -> bool:
         """Take in a node inside the raw data of one section."""
@@ -79,6 +82,8 @@ def section_table(image: Image, start: int, count: int, strings: int) -> Group:
         if pointer and image.parts.add(data):
             image.sections.append(Section(parts, va))
             refs["data"] = data
+        elif pointer and size:
+            image.notes.append(f"the bytes of section {name_text(name)} lie outside of the file, or in another part")
         entries = Leaf("entries", moves, moves + number * RELOCATION)
         relocations = Group("relocations", entries.start, entries.stop, listed([entries]), name)
         if image.parts.add(relocations):

@@ -7,6 +7,7 @@ from reprodiff.formats.parts import Row, itself, rows
 from reprodiff.formats.pe.coff import Image, u16, u32
 from reprodiff.formats.pe.tables import (
     BOUND_IMPORT,
+    DEBUG_DATA,
     DEBUG_TYPES,
     IMPORT,
     LOAD_CONFIG,
@@ -60,8 +61,16 @@ def debug(image: Image, rva: int, size: int, stamp: bytes | None) -> tuple[list[
         data = _debug_data(image, kind, pointer, length, name)
         if data is not None and image.add(data):
             refs["data"] = data
-        entry = rows("debug", at, debug_entry(hashed=hashed, bound=bool(refs)), name, refs)
-        image.add(entry)
+        entry = rows("debug", at, debug_entry(hashed=hashed), name)
+        image.add(
+            Group(
+                "debug",
+                at,
+                at + DEBUG_ENTRY,
+                listed([*children(entry), Record("fields", entry.stop, DEBUG_DATA[bool(refs)], refs)]),
+                name,
+            )
+        )
         second += [leaf for leaf in children(entry) if isinstance(leaf, Leaf) and leaf.derive is itself]
         if data is not None and refs:
             found = [leaf for leaf in children(data) if isinstance(leaf, Leaf) and leaf.derive is itself]

@@ -190,19 +190,25 @@ SECTION = {
 
 
 @cache
-def debug_entry(*, hashed: bool, bound: bool) -> tuple[Row, ...]:
-    """Return an entry of the debug directory (section 5.1.1); bound: its data was found."""
+def debug_entry(*, hashed: bool) -> tuple[Row, ...]:
+    """Return the start of an entry of the debug directory (section 5.1.1)."""
+    return (Row("characteristics", 4, LE_HEX), stamp(hashed=hashed))
+
+
+def _debug_data(*, bound: bool) -> Table:
     where = Role.DERIVED if bound else Role.VALUE
-    return (
-        Row("characteristics", 4, LE_HEX),
-        stamp(hashed=hashed),
-        Row("majorversion", 2, LE),
-        Row("minorversion", 2, LE),
-        Row("type", 4, LE),
-        Row("sizeofdata", 4, LE, where, _count("data", 1, 4) if bound else None),
-        Row("addressofrawdata", 4, LE_HEX),
-        Row("pointertorawdata", 4, LE_HEX, where, _offset("data") if bound else None),
+    return Table(
+        Field("majorversion", 2, LE),
+        Field("minorversion", 2, LE),
+        Field("type", 4, LE),
+        Field("sizeofdata", 4, LE, where, _count("data", 1, 4) if bound else None),
+        Field("addressofrawdata", 4, LE_HEX),
+        Field("pointertorawdata", 4, LE_HEX, where, _offset("data") if bound else None),
     )
+
+
+# The rest of it, by whether its data was found.
+DEBUG_DATA = {bound: _debug_data(bound=bound) for bound in (False, True)}
 
 
 @cache
