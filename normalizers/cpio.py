@@ -339,7 +339,7 @@ def _rules(row: str) -> tuple[Rule, ...]:
                           "rdevmajor", "rdevminor", "check")
         ),
         Rule(row, "cpio-member-order", "the order in which a directory was read or a shell sorted", Sort(in_order),
-             "moved", detail=orders, opt_in=True),
+             "moved", detail=orders),
         Rule(f"{row}/blocking", "sparse-or-padding", padding, Rederive(fill_block(BLOCK)), opt_in=True),
         Rule(f"{row}/{{blocking,zeros}}", "sparse-or-padding", padding, None, "one-sided"),
         Rule(f"{row}/zeros", "sparse-or-padding", padding, Set(lambda _value, _policy: bytes(BLOCK)), opt_in=True),

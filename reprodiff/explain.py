@@ -379,11 +379,17 @@ class _Run:
         finding.claimed.append(Claimed(rule, comparison, where, changes))
         codec = comparison.places[where].codec
         # What is only suspected may be content: a report names every place of it.
-        shown = changes if sure == "suspected" else changes[: max(0, EXAMPLES - len(finding.examples))]
-        for number, change in enumerate(shown):
+        room = EXAMPLES if rule.detail else max(0, EXAMPLES - len(finding.examples))
+        examples = []
+        for number, change in enumerate(changes if sure == "suspected" else changes[:room]):
             detail = rule.detail if number < EXAMPLES else None
             left, right = detail(change, evidence) if detail else sides(change, codec)
-            finding.examples.append(Example(comparison.path_of(where, change.keys), left, right, spans_of(change)))
+            examples.append(Example(comparison.path_of(where, change.keys), left, right, spans_of(change)))
+        # What a rule says of both sides in words tells more than a field's two values.
+        both = (examples, finding.examples) if rule.detail else (finding.examples, examples)
+        finding.examples = [*both[0], *both[1]]
+        if sure != "suspected":
+            del finding.examples[EXAMPLES:]
         if codec.show is show_time:
             _shift(finding, codec, changes)
 

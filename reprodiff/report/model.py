@@ -96,7 +96,7 @@ def _cause(finding: Finding, entries: dict[str, Entry]) -> dict[str, Any]:
     if members:
         cause["members"] = members
     if finding.orders and not finding.claimed:
-        cause["archives"] = len(finding.orders)
+        cause["archives"] = len({id(comparison) for _rule, comparison, _order in finding.orders})
     if finding.shift is not None and finding.shifts_agree:
         cause["shift_seconds"] = finding.shift
     if entry:

@@ -1,5 +1,6 @@
 """The symbol table of a Mach-O file and its strings (mach-o/nlist.h, stab.h)."""
 
+from bisect import bisect_right
 from functools import cache
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ LONGEST = 4096
 
 class Symbols(NamedTuple):
     """A symbol table of `number` entries. paths: (kind, offset in the string table) of the entries that name files of the build;
+    starts: offsets of all strings, in order, where there are such paths;
     strings: the string table, once it is known."""
 
     group: Group
@@ -27,6 +29,7 @@ class Symbols(NamedTuple):
     width: int
     order: Order
     paths: list[tuple[str, int]]
+    starts: list[int]
     strings: Group | None = None
 
 
@@ -49,7 +52,10 @@ def symbols(source: Source, start: int, count: int, tables: Layout, budget: Budg
         if strx:
             paths.append((kind, strx))
     group = Group("symbols", start, start + count * width, listed(parts.filled("entries")))
-    return Symbols(group, start, count, width, tables.order, paths)
+    numbers: set[int] = set()
+    if paths:
+        numbers = {int.from_bytes(raw[at : at + 4], tables.order) for at in range(0, len(raw), width)}
+    return Symbols(group, start, count, width, tables.order, paths, sorted(numbers))
 
 
 def _places(kinds: bytes, kind: int) -> list[int]:
@@ -71,6 +77,11 @@ def strings(source: Source, start: int, stop: int, table: Symbols) -> Group:
             seen[kind] += 1
             if parts.start <= at < stop:
                 end = source.read(at, min(at + LONGEST, stop)).find(b"\0")
+                # Up to the next string: a path that was cut short still has its room.
+                after = bisect_right(table.starts, strx)
+                room = table.starts[after] - strx if after < len(table.starts) else end + 1
+                if 0 <= end < room <= LONGEST and source.read(at + room - 1, at + room) == b"\0":
+                    end = room - 1
                 path = Leaf("path", at, at + end + 1, codec=TEXT)
                 if end > 0 and parts.fits(path.start, path.stop):
                     parts.add(Group(kind, path.start, path.stop, listed([path]), b"%d" % seen[kind]))
@@ -101,7 +112,7 @@ def walk_symbols(walk: Walk, left: Group, right: Group, one: Symbols, two: Symbo
     if (one.number, one.width, one.order, len(one.paths)) != (two.number, two.width, two.order, len(two.paths)):
         return False
     a, b = (side.read(t.start, t.start + t.number * t.width) for side, t in ((walk.left, one), (walk.right, two)))
-    if all(a[i :: one.width] == b[i :: one.width] for i in range(4)):
+    if all(a[i :: one.width] == b[i :: one.width] for i in range(4)) or _same_strings(walk, one, two):
         return False
     for name, (first, second) in _pairs(left, right).items():
         if first is one.group and second is two.group:
@@ -111,6 +122,12 @@ def walk_symbols(walk: Walk, left: Group, right: Group, one: Symbols, two: Symbo
         else:
             walk.nodes(first, second, f"macho/{step(first)}", ())
     return True
+
+
+def _same_strings(walk: Walk, one: Symbols, two: Symbols) -> bool:
+    assert one.strings is not None and two.strings is not None
+    left = walk.left.read(one.strings.start, one.strings.stop)
+    return left == walk.right.read(two.strings.start, two.strings.stop)
 
 
 def _pairs(left: Group, right: Group) -> dict[tuple[str, bytes | None, int], tuple[Node | None, Node | None]]:
