@@ -547,7 +547,11 @@ def sides(change: Change, codec: Codec) -> tuple[str, str]:
     if change.kind != "changed" and change.nodes and isinstance(change.nodes[0] or change.nodes[1], Group):
         text = f"{change.size:,} bytes"
         return (text, "") if change.kind == "left" else ("", text)
-    return _side(change.left, change.l0, codec), _side(change.right, change.r0, codec)
+    left, right = _side(change.left, change.l0, codec), _side(change.right, change.r0, codec)
+    if left == right and change.left and change.right:
+        # One value in two spellings: the spelling is what differs.
+        return show_bytes(change.left), show_bytes(change.right)
+    return left, right
 
 
 def _side(raw: bytes | None, start: int, codec: Codec) -> str:
