@@ -3,6 +3,7 @@
 The catalogue is data (`causes.json` beside this file). Rules and reports name its entries by id.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -54,6 +55,17 @@ class Cause(NamedTuple):
 @cache
 def load() -> dict[str, Cause]:
     """Return every cause by id, in catalogue order; read once, treat as read-only."""
+    return {name: _cause(entry) for name, entry in _entries().items()}
+
+
+def find(names: Iterable[str]) -> dict[str, Cause]:
+    """Return those of these causes that the catalogue has; a report names few, and all take as long as reading them."""
+    entries = _entries()
+    return {name: _cause(entries[name]) for name in names if name in entries}
+
+
+@cache
+def _entries() -> dict[str, dict[str, Any]]:
     # Imported here: most runs never ask. pkgutil, because importlib.resources takes seven times as long to import.
     import json
     import pkgutil
@@ -62,8 +74,7 @@ def load() -> dict[str, Cause]:
     if data is None:
         message = "normalizers/causes.json is not part of this installation"
         raise FileNotFoundError(message)
-    causes = [_cause(entry) for entry in json.loads(data)["causes"]]
-    return {cause.id: cause for cause in causes}
+    return {entry["id"]: entry for entry in json.loads(data)["causes"]}
 
 
 def _cause(entry: dict[str, Any]) -> Cause:

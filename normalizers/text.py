@@ -28,9 +28,18 @@ def _recorded(change: Any, evidence: Any) -> Literal["consequence"] | None:
     return "consequence" if evidence.follows_from(change) else None
 
 
+
+def _under_root(change: Any, evidence: Any) -> Sure | None:
+    """Claim lines that become those of the other side when the directory that was built in is exchanged."""
+    if change.left is None or change.right is None:
+        return None
+    return "origin" if evidence.shared.mapped(change.left, change.right) else None
+
+
 RULES: tuple[Rule, ...] = (
     Rule(LINE, "derived-hash-file", "the checksum of a content that differs, recorded", claim=_recorded),
     *QT_LINES,
+    Rule(LINE, "text-build-path", "the directory that was built in, written into a text", claim=_under_root),
     Rule(LINE, "line-order-only", "the same lines in another order", claim=_is("order")),
     Rule(LINE, "line-ending", "the same lines with CR LF for LF", claim=_is("line-ending")),
     Rule(LINE, "whitespace-format", "the same text with other white space", claim=_is("white-space")),

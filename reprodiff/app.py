@@ -101,8 +101,9 @@ def _outcome(found: Comparison | None, inputs: tuple[model.Input, model.Input], 
 
     explanation = explain(found, normalizers.rulebook)
     proof = prove(explanation, normalizers.rulebook, budget)
+    causes = {finding.cause for finding in explanation.findings.values()}
     return Outcome(
-        model.build(*inputs, explanation, proof, catalogue() if explanation.findings else {}),
+        model.build(*inputs, explanation, proof, catalogue(causes) if causes else {}),
         explanation,
         found,
         budget.excluded,
@@ -120,9 +121,9 @@ def _sha256(source: Source, wanted: bool) -> str:
     return digest.hexdigest()
 
 
-def catalogue() -> dict[str, model.Entry]:
-    """Return the catalogue of causes as reports show it."""
-    from normalizers.catalogue import load
+def catalogue(causes: Iterable[str] | None = None) -> dict[str, model.Entry]:
+    """Return the catalogue of causes as reports show it; causes: ids of those that are wanted, None for all."""
+    from normalizers.catalogue import find, load
 
     return {
         cause.id: model.Entry(
@@ -134,7 +135,7 @@ def catalogue() -> dict[str, model.Entry]:
             tuple(cause.debian.usertags),
             tuple(cause.references),
         )
-        for cause in load().values()
+        for cause in (load() if causes is None else find(causes)).values()
     }
 
 

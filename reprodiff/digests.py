@@ -10,6 +10,7 @@ from reprodiff.sources import Source, chunks
 # Hexadecimal or base64 of a digest of 16 bytes or more, or a number that may be a size.
 _TOKEN = re.compile(rb"([0-9A-Za-z_+/-]{22,}={0,2}|\d+)")
 _NAMED = re.compile(rb"(?:md5|sha\d+)-")
+_HEX = b"0123456789abcdefABCDEF"
 _BY_LENGTH = {
     32: ("md5", "hex"),
     40: ("sha1", "hex"),
@@ -37,7 +38,9 @@ class Digests:
     """Looks up what digests belong to the contents of two artifacts; computes only the kinds that are asked for."""
 
     def __init__(self, top: Comparison) -> None:
-        self._contents = [found for found in top.all() if found.left.size and found.right.size]
+        # The listing of a directory is no content: nobody has its digest, and it is as long as all files together.
+        contents = [found for found in top.all() if found.format != "directory"]
+        self._contents = [found for found in contents if found.left.size and found.right.size]
         self._known: dict[tuple[str, str], dict[bytes, list[tuple[bytes, Pair]]]] = {}
 
     def pair(self, left: bytes, right: bytes) -> Pair | None:
@@ -45,7 +48,7 @@ class Digests:
         if len(left) != len(right):
             return None
         kind = _BY_LENGTH.get(len(left))
-        if kind is None:
+        if kind is None or not (_may_be(left, kind[1]) and _may_be(right, kind[1])):
             return None
         for other, found in self._table(*kind).get(_plain(left, kind[1]), ()):
             if other == _plain(right, kind[1]):
@@ -61,6 +64,15 @@ class Digests:
                 pair = Pair(found.left.size, found.right.size, found)
                 table.setdefault(left, []).append((_digest(found.right, algorithm, spelling), pair))
         return table
+
+
+def _may_be(token: bytes, spelling: str) -> bool:
+    """Tell whether a token of the right length is spelled as a digest is: words are no reason to hash all contents."""
+    if spelling == "hex":
+        return not token.translate(None, _HEX)
+    if spelling == "url":
+        return not token.endswith(b"=")
+    return token.endswith(b"=") and b"_" not in token and b"-" not in token
 
 
 def _plain(token: bytes, spelling: str) -> bytes:

@@ -174,6 +174,10 @@ class Evidence:
             self.run.recorded[id(change)] = found
         return bool(found)
 
+    def follows_rest(self, change: Change) -> None:
+        """Note that a change follows from all else that differs in its stream, for a claim of "consequence"."""
+        self.run.recorded[id(change)] = [self.comparison]
+
     @property
     def shared(self) -> "Shared":
         """What the whole pair of artifacts shares: build roots."""

@@ -33,8 +33,16 @@ class Shared:
                 self.counts[root] += 1
                 if certain:
                     sure.add(root)
-        for root, count in self.counts.most_common():
-            if _plausible(root) and (root in sure or len(tails[root]) > 1 or any(map(is_source, tails[root])) or len(places[root]) > 1) and count:
+        good = [
+            root
+            for root in self.counts
+            if plausible(root)
+            and (root in sure or len(tails[root]) > 1 or any(map(is_source, tails[root])) or len(places[root]) > 1)
+        ]
+        # Where one directory would stand for two, what more places say holds; as many on both sides say nothing.
+        for root in sorted(good, key=lambda root: (-self.counts[root], root)):
+            rivals = [other for other in good if other != root and contradict(root, other)]
+            if all(self.counts[other] < self.counts[root] for other in rivals):
                 self.roots.append(root)
         # A longer directory first: /a/b says more than /a.
         self.roots.sort(key=lambda root: (-len(root.left) - len(root.right), root))
@@ -65,11 +73,28 @@ class Shared:
         return self.counts[root]
 
 
-def _plausible(root: Root) -> bool:
+def contradict(one: Root, two: Root) -> bool:
+    """Tell whether two roots take one directory, or one below it, to different places."""
+    for side, other in ((0, 1), (1, 0)):
+        for a, b in ((one, two), (two, one)):
+            if within(a[side], b[side]) and not (
+                within(a[other], b[other]) and a[side][len(b[side]) :] == a[other][len(b[other]) :]
+            ):
+                return True
+    return False
+
+
+def within(path: bytes, directory: bytes) -> bool:
+    """Tell whether a path is a directory or lies below it."""
+    return path == directory or path.startswith(directory.rstrip(b"/") + b"/")
+
+
+def plausible(root: Root) -> bool:
     """Tell whether both may be directories that something was built in: at least two components, none of the system."""
-    return all(path.count(b"/") >= 2 or (path.count(b"/") >= 1 and len(path) > 1 and other.count(b"/") >= 2) for path, other in (root, root[::-1])) and not (
-        system(root.left) or system(root.right)
-    )
+    if is_source(root.left) or is_source(root.right):
+        return False
+    deep = max(root.left.count(b"/"), root.right.count(b"/")) >= 2 and min(len(root.left), len(root.right)) > 1
+    return deep and not (system(root.left) or system(root.right))
 
 
 def _pairs(top: Comparison) -> Iterator[tuple[bytes, bytes, str, bool]]:

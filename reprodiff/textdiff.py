@@ -70,7 +70,7 @@ def classify(left: bytes, right: bytes) -> str | None:
         return None
     if _same_but_line_ends(left, right):
         return "line-ending"
-    if left.translate(None, _SPACE) == right.translate(None, _SPACE):
+    if _same_but_space(left, right):
         return "white-space"
     if _same_lines(left[start:left_end], right[start:right_end]):
         return "order"
@@ -112,6 +112,26 @@ def _same_but_line_ends(left: bytes, right: bytes) -> bool:
     if b"\r" not in left and b"\r" not in right:
         return False
     return _with_line_feeds(left) == _with_line_feeds(right)
+
+
+def _same_but_space(left: bytes, right: bytes) -> bool:
+    # In pieces: texts that differ in more than white space mostly show it long before their ends.
+    a = b = b""
+    i = j = 0
+    while True:
+        if not a and i < len(left):
+            a = left[i : i + _LAST_SLICE].translate(None, _SPACE)
+            i += _LAST_SLICE
+        elif not b and j < len(right):
+            b = right[j : j + _LAST_SLICE].translate(None, _SPACE)
+            j += _LAST_SLICE
+        elif not a or not b:
+            return a == b
+        else:
+            size = min(len(a), len(b))
+            if a[:size] != b[:size]:
+                return False
+            a, b = a[size:], b[size:]
 
 
 def _with_line_feeds(text: bytes) -> bytes:

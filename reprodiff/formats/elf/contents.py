@@ -9,11 +9,11 @@ from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import debug, x86
 from reprodiff.formats.elf.names import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, EM_X86_64, ET_EXEC, ET_REL, SHT_DYNAMIC, dynamic_name
-from reprodiff.formats.elf.pieces import Piece, texts
+from reprodiff.formats.elf.pieces import PRINTED, Piece, texts
 from reprodiff.formats.elf.show import instructions
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing
-from reprodiff.spans import differing
+from reprodiff.spans import common_suffix, differing
 
 KEY_MAX = 120
 # Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
@@ -151,7 +151,35 @@ def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, pie
     if texts(a.strip(b"\0"), b.strip(b"\0")) and a.strip(b"\0").count(b"\0") == b.strip(b"\0").count(b"\0") == 0:
         string_changed(walk, both, pair, where, a, b, one, two)
         return
-    walk.put(where, (), one, two, RAW)
+    core = _printed(a, b)
+    if core is None:
+        walk.put(where, (), one, two, RAW)
+        return
+    (a0, a1), (b0, b1) = core
+    string_changed(walk, both, pair, where, a[a0:a1], b[b0:b1], (one[0] + a0, one[0] + a1), (two[0] + b0, two[0] + b1))
+    if a[:a0] != b[:b0]:
+        # A byte before a string that says how long it is.
+        lengths = a[a0 - 1] == a1 - a0 and b[b0 - 1] == b1 - b0 and a[: a0 - 1] == b[: b0 - 1]
+        put = walk.put_follow if lengths else walk.put
+        put(where, (), (one[0], one[0] + a0), (two[0], two[0] + b0), RAW)
+
+
+def _printed(a: bytes, b: bytes) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the bounds of the only text that two pieces without bounds of their own differ in, None for other bytes."""
+    tail = common_suffix(a, b, min(len(a), len(b)))
+    ones, twos = PRINTED.search(a[::-1], tail), PRINTED.search(b[::-1], tail)
+    if not ones or not twos or ones.start() != tail or twos.start() != tail:
+        return None
+    stop = next((i for i in range(tail) if not 0x20 <= a[len(a) - tail + i] < 0x7F), tail)
+    a1, b1 = len(a) - tail + stop, len(b) - tail + stop
+    a0, b0 = len(a) - ones.end(), len(b) - twos.end()
+    # A length may itself read as a character.
+    for number in (0, 1):
+        if a0 + number < a1 and b0 + (a0 + number - a0) < b1:
+            for x, y in ((a0, b0 + number), (a0 + number, b0)):
+                if a[x] == b[y] == 0x2F and x == y and (a[:x] == b[:y] or a[: x - 1] == b[: y - 1]):
+                    return ((x, a1), (y, b1)) if texts(a[x:a1], b[y:b1]) else None
+    return ((a0, a1), (b0, b1)) if a[:a0] == b[:b0] and texts(a[a0:a1], b[b0:b1]) else None
 
 
 def _alone(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
@@ -264,6 +292,8 @@ def _put_group(
     runs = [
         ((a + stream.one, a + size + stream.one), (b + stream.two, b + size + stream.two)) for a, b, size in rows
     ]
+    if len(runs) == 1:
+        runs = None
     shown = None
     if kind == "function":
         shown = _code_shown(both, pair, stream, rows[0][0], rows[0][0] + rows[0][2], rows[0][1], rows[0][1] + rows[0][2])

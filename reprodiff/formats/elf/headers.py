@@ -4,8 +4,8 @@ from typing import Any
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.image import Section, Segment
-from reprodiff.formats.elf.names import SHF_ALLOC, SHT_DYNSYM, SHT_GNU_VERDEF, SHT_GNU_VERNEED, SHT_NOBITS, SHT_NULL, SHT_SYMTAB
+from reprodiff.formats.elf.image import Image, Section, Segment
+from reprodiff.formats.elf.names import PT_LOAD, SHF_ALLOC, SHT_DYNSYM, SHT_GNU_VERDEF, SHT_GNU_VERNEED, SHT_NOBITS, SHT_NULL, SHT_SYMTAB
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.tree import Table
 
@@ -47,7 +47,7 @@ def _header(walk: Walk, both: Both) -> None:
     counts = both.only_left or both.only_right or len(left.segments) != len(right.segments)
     record.put("e_entry", both.addresses.one(left.entry, right.entry))
     record.put("e_shoff", True)
-    record.put("e_phoff", True)
+    record.put("e_phoff", bool(left.segments and right.segments))
     record.put("e_shnum", bool(counts))
     record.put("e_phnum", bool(counts))
     names = [int.from_bytes(source.read(table.by_name["e_shstrndx"].start + 0, table.by_name["e_shstrndx"].stop), _order(left.order)) for source in (walk.left, walk.right)]  # fmt: skip
@@ -127,9 +127,9 @@ def _sections(walk: Walk, both: Both) -> None:
         record = Record(walk, table, "elf/sections/section", (), *starts)
         # The names were read through these offsets, and are what aligned the sections.
         record.put("sh_name", names is not None)
-        record.put("sh_offset", True)
-        record.put("sh_size", one.size == two.size or bool(one.stored and two.stored) or _grown(both, pair))
-        record.put("sh_addr", True)
+        record.put("sh_offset", _offsets(left, one) and _offsets(right, two))
+        record.put("sh_size", bool(one.stored and two.stored) or _grown(both, pair))
+        record.put("sh_addr", _loaded(left, one) and _loaded(right, two))
         record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
         record.put("sh_info", _info(both, pair))
         # Compilers align longer strings more.
@@ -145,6 +145,35 @@ def _sections(walk: Walk, both: Both) -> None:
 def _names_index(walk: Walk, both: Both) -> int:
     field = both.left.image.layout.header.by_name["e_shstrndx"]
     return int.from_bytes(walk.left.read(field.start, field.stop), _order(both.left.image.order))
+
+
+def _loaded(image: Image, section: Section) -> bool:
+    """Tell whether a section lies in memory where a segment puts its bytes."""
+    if not section.alloc:
+        return False
+    for segment in image.segments:
+        if segment.type == PT_LOAD and segment.vaddr <= section.addr <= segment.vaddr + segment.memsz:
+            return section.type == SHT_NOBITS or section.addr - segment.vaddr == section.offset - segment.offset
+    return False
+
+
+def _offsets(image: Image, section: Section) -> bool:
+    """Tell whether a section begins where the one before it ends, but for its alignment, or where a segment says."""
+    if section.stored and section.alloc and image.segments:
+        return _loaded(image, section)
+    before = max(
+        (s.offset + s.stored for s in image.sections if s.index < section.index and s.offset + s.stored <= section.offset),
+        default=image.layout.header.size,
+    )
+    gap = section.offset - before
+    return 0 <= gap < max(section.align, 16) or (section.type == SHT_NOBITS and _follows_memory(image, section))
+
+
+def _follows_memory(image: Image, section: Section) -> bool:
+    """Tell whether a section without bytes has the offset that its address would have in its segment."""
+    return any(
+        segment.type == PT_LOAD and section.offset - segment.offset == section.addr - segment.vaddr for segment in image.segments
+    )
 
 
 def _grown(both: Both, pair: Pair) -> bool:

@@ -4,6 +4,7 @@ Unlike words of data, these are known to be addresses and offsets: an entry that
 to moved is put as well.
 """
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from reprodiff.formats.elf.names import (
     EM_X86_64,
     ET_REL,
     SHN_LORESERVE,
+    SHT_GNU_VERNEED,
     SHT_RELA,
     SIZE_TAGS,
     STRING_TAGS,
@@ -30,11 +32,14 @@ from reprodiff.formats.elf.pieces import Pieces, identity
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import gather
+from reprodiff.spans import differing
 
 RELATIVE = {EM_X86_64: (8, 37), EM_386: (8, 42), EM_AARCH64: (1027, 1032)}
 # What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
 BEHIND = (0, 4, 5, 6, 8)
 SHOWN_MAX = 2000
+# Entries that are told one by one; the rest of a column is one change.
+EACH_MAX = 32
 
 
 def rows(data: bytes, image: Image, kind: str) -> Any:
@@ -68,7 +73,9 @@ class _Names:
         found = self.pieces.to(one) == two
         # A linker shares tails, and may share another one where a string is gone: then contents decide.
         for index in np.flatnonzero(~found)[:SHOWN_MAX]:
-            found[index] = string(self.left, int(one[index])) == string(self.right, int(two[index]))
+            a, b = int(one[index]), int(two[index])
+            inside = 0 <= a < len(self.left) and 0 <= b < len(self.right)
+            found[index] = inside and string(self.left, a) == string(self.right, b)
         return found
 
 
@@ -134,7 +141,7 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         return string(names.left, int(x["st_name"][index])) or b"#%d" % int(ones[index])
 
     _columns(walk, f"{where}/symbol[*]/entry", good, x, y, table, starts, label)
-    for side, rest in enumerate((sorted(set(range(len(a))) - set(ones.tolist())), sorted(set(range(len(b))) - set(twos.tolist())))):
+    for side, rest in enumerate((np.setdiff1d(np.arange(len(a)), ones).tolist(), np.setdiff1d(np.arange(len(b)), twos).tolist())):
         section = (pair.one, pair.two)[side]
         for index in rest:
             name = string((names.left, names.right)[side], int((a, b)[side]["st_name"][index]))
@@ -155,11 +162,24 @@ def _columns(walk: Walk, where: str, good: dict[str, Any], x: Any, y: Any, table
             size = int(_bytes(x[name][follow], y[name][follow]))
             ends = [(int(s[follow[0]]) + field.start, int(s[follow[0]]) + field.stop) for s in starts]
             walk.put_follows(where.replace("[*]", "") + f"/{name}", len(follow), size, ends[0], ends[1])
-        for count, index in enumerate(np.flatnonzero(~fine).tolist()):
+        bad = np.flatnonzero(~fine & differ).tolist()
+        stale = np.flatnonzero(~fine & ~differ).tolist()
+        for index in bad[:EACH_MAX] + stale[:EACH_MAX]:
             ends = [(int(s[index]) + field.start, int(s[index]) + field.stop) for s in starts]
-            if not differ[index] and count >= SHOWN_MAX:
-                break
             walk.put(f"{where}/{name}", (label(index),), ends[0], ends[1], field.codec)
+        rest = bad[EACH_MAX:]
+        if rest:
+            runs = []
+            for index in rest:
+                ends = [(int(s[index]) + field.start, int(s[index]) + field.stop) for s in starts]
+                runs += _runs(walk, ends[0], ends[1])
+            whole = [(min(run[side][0] for run in runs), max(run[side][1] for run in runs)) for side in (0, 1)]
+            walk.put(f"{where}/{name}", (b"%d more" % len(rest),), whole[0], whole[1], field.codec, runs=runs)
+
+
+def _runs(walk: Walk, one: tuple[int, int], two: tuple[int, int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    spans = differing(walk.left.read(*one), walk.right.read(*two)).spans
+    return [((one[0] + a, one[0] + b), (two[0] + c, two[0] + d)) for (a, b), (c, d) in spans]
 
 
 def _bytes(one: Any, two: Any) -> int:
@@ -252,8 +272,9 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     _columns(walk, f"{where}/relocation", good, x, y, table, starts, lambda _index: b"")
     for side, (whole, used) in enumerate(((a, ones), (b, twos))):
         section = (pair.one, pair.two)[side]
-        for index in sorted(set(range(len(whole))) - set(used.tolist())):
-            span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+        rest = np.setdiff1d(np.arange(len(whole)), used)
+        for run in np.split(rest, np.flatnonzero(np.diff(rest) != 1) + 1) if len(rest) else ():
+            span = section.offset + int(run[0]) * table.size, section.offset + (int(run[-1]) + 1) * table.size
             walk.put(f"{where}/relocation", (), None if side else span, span if side else None, RAW)
 
 
@@ -425,8 +446,38 @@ def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     stream = contents.Stream(left, right, pair.one.offset, pair.two.offset)
     found = Differing(left, right, both.pieces(pair), both.left.image.order)
     if len(found.one):
-        found.accept(4, 4, 0, lambda _s, _o, ones, twos: names.same(ones, twos))
+        at = np.array(_name_fields(left, both.left.image.order, pair.one.type), np.int64)
+        found.accept_fields(at, lambda _s, _o, ones, twos: names.same(ones, twos))
     contents.settle(walk, both, pair, where, stream, found)
+
+
+def _name_fields(data: bytes, order: str, kind: int) -> list[int]:
+    """Return the offsets of the fields that name files and versions (LSB 10.7.2.2, 10.7.2.3), in order."""
+    found: set[int] = set()
+    at = 0
+    while at + 16 <= len(data):
+        if kind == SHT_GNU_VERNEED:
+            count, name, aux, after = struct.unpack_from(f"{order}2xHIII", data, at)
+            found.add(at + 4)
+            step, field = 16, 8
+        else:
+            if at + 20 > len(data):
+                break
+            count, aux, after = struct.unpack_from(f"{order}6xH4xII", data, at)
+            step, field = 8, 0
+        place = at + aux
+        for _ in range(count):
+            if place + step > len(data) or len(found) > len(data):
+                break
+            found.add(place + field)
+            following = struct.unpack_from(f"{order}I", data, place + step - 4)[0]
+            if not following:
+                break
+            place += following
+        if not after:
+            break
+        at += after
+    return sorted(found)
 
 
 def packed(walk: Walk, both: Both, pair: Pair, where: str) -> None:

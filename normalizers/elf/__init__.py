@@ -1,0 +1,112 @@
+"""Opinions about ELF files: what compilers, linkers and installers leave behind of where and when they ran."""
+
+from typing import Any
+
+from normalizers.common import orders
+from normalizers.elf import claims
+from normalizers.patterns import Sure
+from reprodiff.rules import Rule
+
+DEBUG = "elf/.debug_*/string[*]"
+ZDEBUG = "elf/.zdebug_*/string[*]"
+# Strings of the program: constants, and sections of strings in object files.
+STRINGS = ("elf/.rodata*/string[*]", "elf/.data*/string[*]", "elf/.lrodata*/string[*]", "elf/.gopclntab/string[*]",
+           "elf/.go.buildinfo/string[*]", "elf/.init.data*/string[*]", "elf/.init.rodata*/string[*]", "elf/__*/string[*]",
+           "elf/.modinfo/string[*]", "elf/.rmeta/string[*]", "elf/.rustc/string[*]")  # fmt: skip
+NAMES = ("elf/.strtab/string[*]", "elf/.dynstr/string[*]", "elf/.shstrtab/string[*]", DEBUG)
+
+_PATH = "the directory that the compiler ran in, as debug information records it"
+_MACRO = "__FILE__: the path that the compiler was given, in an assertion or a message"
+_TOOLS = "what the compiler or linker calls itself: both sides were made by different ones"
+_STRIPPED = "debug information or symbols that one side alone has"
+
+
+def _always(_change: Any, _evidence: Any) -> Sure | None:
+    return "origin"
+
+
+SYMBOLS = "elf/{.symtab,.strtab,.symtab_shndx,.comment,.gnu_debuglink,.gnu_debugaltlink,.gdb_index,.gnu_debugdata}"
+
+
+RULES: tuple[Rule, ...] = (
+    # Debug information.
+    Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
+    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
+    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+    Rule(DEBUG, "recorded-build-flags", "the flags that the compiler was given", claim=claims.flags),
+    Rule(DEBUG, "dependency-drift", "a crate in another version", claim=claims.crate_version),
+    Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
+    Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=claims.rust_source),
+    Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=claims.under_root),
+    Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
+    Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
+    Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+    # Records of the tools.
+    Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
+    Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+    Rule("elf/.GCC.command.line/string[*]", "march-native", "the compiler was told to use all of its own machine", claim=claims.native),
+    Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=_always),
+    Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", None, "one-sided"),
+    # Strings of the program.
+    *(
+        rule
+        for place in STRINGS
+        for rule in (
+            Rule(place, "kernel-banner", "who built the kernel, where and when", claim=claims.banner),
+            Rule(place, "cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claim=claims.timestamp),
+            Rule(place, "cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claim=claims.date_time),
+            Rule(place, "dependency-drift", "a crate in another version", claim=claims.crate_version),
+            Rule(place, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
+            Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=claims.rust_source),
+            Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=claims.coverage),
+            Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
+            Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
+        )
+    ),
+    Rule("elf/.data*/object[*]", "coverage-instrumentation", "checksums that coverage makes of paths and a random seed",
+         claim=claims.coverage_data),
+    Rule("elf/.data.rel*", "coverage-instrumentation", "the stamp that coverage makes of the clock and a random seed",
+         claim=claims.coverage_data),
+    # The dynamic section.
+    Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
+         claim=claims.rpath),
+    Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "a place outside of the system to look for libraries, on one side alone",
+         None, "one-sided", claims.rpath_alone),
+    Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "one-sided",
+         claims.residue, claims.residue_lengths),
+    Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "changed",
+         claims.residue, claims.residue_lengths),
+    # What follows from all the rest.
+    Rule("elf/*/build-id/desc", "gnu-build-id", "a digest of the file as it was linked", claim=claims.derived),
+    Rule("elf/*/build-id/desc", "cmake-rpath-stripped-residue", "a digest of the file before a search path was removed from it",
+         claim=claims.residue_alone, detail=claims.residue_lengths),
+    Rule("elf/*/build-id/desc", "gnu-build-id", "an identifier that differs alone: random, or a digest of what is no longer there"),
+    Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", claim=claims.follows_id),
+    Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file"),
+    Rule("elf/*/go-build-id/desc", "go-buildid", "a digest of inputs and result", claim=claims.derived),
+    Rule("elf/*/go-build-id/desc", "go-buildid", "a digest of inputs and result"),
+    # Names.
+    *(
+        rule
+        for place in NAMES[:3]
+        for rule in (
+            Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
+            Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
+            Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+        )
+    ),
+    # One side alone.
+    Rule("elf/.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
+    Rule("elf/.zdebug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
+    Rule("elf/.rela.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
+    Rule(SYMBOLS, "stripped", _STRIPPED, None, "one-sided", claims.stripped),
+    # Order.
+    Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, orders),
+    Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
+         claims.same_symbols, orders),
+    # Code.
+    Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
+         detail=claims.wide_counts),
+    Rule("elf/.text*/function[*]", "copyright-year", "a number that reads as a year on both sides", claim=claims.year),
+    Rule("elf/.text*/function[*]", "ambient-config", "all code differs, but nothing that the sources say: other flags", claim=claims.other_flags),
+)  # fmt: skip

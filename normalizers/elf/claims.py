@@ -1,0 +1,407 @@
+"""What justifies a cause of a difference in an ELF file."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+from normalizers.patterns import Sure
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC
+from reprodiff.paths import is_source, paths, system
+
+Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
+
+BUILD_ID = "/build-id/desc"
+# So many functions do not change by accident, nor by a change of one line.
+FUNCTIONS_MIN = 8
+DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc")
+
+
+def text_of(change: Any) -> tuple[bytes, bytes] | None:
+    """Return both sides as text without the NUL at the end, None where a side is absent or not kept."""
+    if change.left is None or change.right is None:
+        return None
+    return change.left.rstrip(b"\0"), change.right.rstrip(b"\0")
+
+
+def either(change: Any) -> bytes:
+    """Return what the side that is there holds."""
+    found: bytes = change.left if change.left is not None else change.right or b""
+    return found.rstrip(b"\0")
+
+
+def under_root(change: Any, evidence: Any) -> Sure | None:
+    """Claim a text whose paths become those of the other side when the directory that was built in is exchanged."""
+    text = text_of(change)
+    return "origin" if text and evidence.shared.mapped(*text) else None
+
+
+def source_under_root(change: Any, evidence: Any) -> Sure | None:
+    """As `under_root`, for strings of the program itself: the paths must end as source files do."""
+    text = text_of(change)
+    if not text or not evidence.shared.mapped(*text):
+        return None
+    found = [one for one, two in paths(*text) or () if one != two]
+    if all(is_source(path) for path in found):
+        return "origin"
+    # Another kind of path may be what a program reads at run time: only likely.
+    return "suspected"
+
+
+def rust_source(change: Any, evidence: Any) -> Sure | None:
+    """Claim a path of Rust code under the exchanged directory, or below Cargo's home."""
+    text = text_of(change)
+    if not text or not all(b".rs" in side or b"/registry/src/" in side for side in text):
+        return None
+    return under_root(change, evidence)
+
+
+_CRATE = re.compile(rb"(/registry/src/[^/\0]+/[\w.-]*?)-(\d+\.\d+[\w.+-]*)/")
+_RUSTC = re.compile(rb"/rustc/[0-9a-f]{40}/")
+
+
+def crate_version(change: Any, _evidence: Any) -> Sure | None:
+    """Claim the path of a crate from a registry, in another version."""
+    text = text_of(change)
+    if not text or text[0] == text[1] or not all(_CRATE.search(side) for side in text):
+        return None
+    return "origin" if _CRATE.sub(rb"\1/", text[0]) == _CRATE.sub(rb"\1/", text[1]) else None
+
+
+def rustc_commit(change: Any, _evidence: Any) -> Sure | None:
+    """Claim a path of Rust's own library that names another commit of the compiler."""
+    text = text_of(change)
+    if not text or not all(_RUSTC.search(side) for side in text):
+        return None
+    return "origin" if _RUSTC.sub(b"/", text[0]) == _RUSTC.sub(b"/", text[1]) else None
+
+
+_PRODUCER = re.compile(
+    rb"^(?:GNU (?:C|C\+\+|Ada|Fortran|GIMPLE|AS|D|Go|Rust|Objective|Modula)|(?:\w+ )*clang |(?:\w+ )*(?:LLVM|rustc|LLD)|GCC: \(|"
+    rb"Linker: |Go cmd/compile|mold |Apple |Intel|NVIDIA|clang LLVM)"
+)
+_VERSION = re.compile(rb"\d+\.\d+[\w.+~-]*(?: \d{8})?(?: \[[^\]]*\])?|\([^()]*\)")
+# What remains of such a name without its versions.
+_NAME = re.compile(rb"[A-Za-z+#/:;, -]*\d{0,2}[a-z ]*")
+_CACHES = re.compile(rb"--param[= ]l[12]-cache-(?:line-)?size=\d+|-march=native|-mtune=native|-Ctarget-cpu=native|target-cpu=native")
+
+
+def version_of_tool(change: Any, _evidence: Any) -> Sure | None:
+    """Claim what a compiler or linker calls itself, in another version or another one altogether."""
+    text = text_of(change)
+    if text is None:
+        return "origin" if _PRODUCER.match(either(change)) else None
+    if not all(_PRODUCER.match(side) for side in text):
+        return None
+    heads = [side.split(b" -", 1)[0] for side in text]
+    if not all(_NAME.fullmatch(_VERSION.sub(b"", head)) for head in heads):
+        return None
+    return "origin" if heads[0] != heads[1] else None
+
+
+def native(change: Any, _evidence: Any) -> Sure | None:
+    """Claim flags that only -march=native expands to: sizes of the caches of the machine."""
+    text = text_of(change)
+    if text is None or not any(_CACHES.search(side) for side in text) or not any(_flags(side) for side in text):
+        return None
+    return "origin"
+
+
+def _flags(text: bytes) -> bool:
+    return bool(_PRODUCER.match(text)) or text.startswith(b"-") or b" -" in text
+
+
+def flags(change: Any, _evidence: Any) -> Sure | None:
+    """Claim the flags that a compiler recorded."""
+    text = text_of(change)
+    if text is None:
+        return None
+    return "origin" if all(_PRODUCER.match(side) and b" -" in side for side in text) else None
+
+
+_DATE = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?: [1-9]|[12]\d|3[01]) (?:19|20)\d\d"
+_TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_STAMP = re.compile(rb"(?<![\w:])(?:" + _DATE + rb"|" + _TIME + rb")(?![\w:])")
+_TIMESTAMP = re.compile(
+    rb"(?<!\w)(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 1-3]\d " + _TIME + rb" (?:19|20)\d\d(?!\w)"
+)
+
+
+def compiled_at(pattern: "re.Pattern[bytes]") -> Claim:
+    """Return a claim for strings that are equal but for dates in the form of the C macros."""
+
+    def claim(change: Any, _evidence: Any) -> Sure | None:
+        text = text_of(change)
+        if not text or not all(pattern.search(side) for side in text):
+            return None
+        return "origin" if pattern.sub(b"", text[0]) == pattern.sub(b"", text[1]) else None
+
+    return claim
+
+
+date_time = compiled_at(_STAMP)
+timestamp = compiled_at(_TIMESTAMP)
+
+_BANNER = re.compile(rb"Linux version \d+\.\d+")
+
+
+def banner(change: Any, _evidence: Any) -> Sure | None:
+    """Claim the kernel's banner: release, builder, compiler, number and date of the build, but not another release."""
+    text = text_of(change)
+    if not text or not all(_BANNER.search(side) for side in text):
+        return None
+    return "origin" if _BANNER.findall(text[0]) == _BANNER.findall(text[1]) else None
+
+
+def without(pattern: "re.Pattern[bytes]") -> Claim:
+    """Return a claim for names that are equal but for random or derived digits."""
+
+    def claim(change: Any, _evidence: Any) -> Sure | None:
+        text = text_of(change)
+        if not text or text[0] == text[1] or not all(pattern.search(side) for side in text):
+            return None
+        return "origin" if pattern.sub(b"", text[0]) == pattern.sub(b"", text[1]) else None
+
+    return claim
+
+
+lto_section = without(re.compile(rb"(?<=\.)[0-9a-f]{6,16}(?:\.[0-9a-f]{8,16})?$"))
+anonymous = without(re.compile(rb"(?<=_)[0-9A-Fa-f]{8}(?:_[0-9A-Fa-f]{8})*|(?<=_)0x[0-9a-f]+"))
+rust_hash = without(re.compile(rb"17h[0-9a-f]{16}E?|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=[-.])[0-9a-f]{16}(?=[-.])"))
+
+
+def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
+    """Claim a symbol of an anonymous namespace or a static constructor that a random number was put into."""
+    text = text_of(change)
+    if not text or not all(b"_GLOBAL__" in side for side in text):
+        return None
+    found = anonymous(change, evidence)
+    return "origin" if found else None
+
+
+_VCS = re.compile(rb"\t?(?:build\t)?vcs(?:\.\w+)?=[^\n]*")
+
+
+def stamped(change: Any, _evidence: Any) -> Sure | None:
+    """Claim Go's record of the revision that was built."""
+    text = text_of(change)
+    if not text or not any(b"vcs" in side for side in text):
+        return None
+    return "origin" if _VCS.sub(b"", text[0]) == _VCS.sub(b"", text[1]) else None
+
+
+def rpath(change: Any, evidence: Any) -> Sure | None:
+    """Claim a search path whose entries are the same but for the directory that was built in."""
+    text = text_of(change)
+    if text is None:
+        return None
+    ones, twos = text[0].split(b":"), text[1].split(b":")
+    if len(ones) != len(twos):
+        return None
+    for one, two in zip(ones, twos, strict=True):
+        if one == two:
+            continue
+        if not (one.startswith(b"/") and two.startswith(b"/")) or system(one) or system(two):
+            return None
+        if not evidence.shared.mapped(one, two) and one.rpartition(b"/")[2] != two.rpartition(b"/")[2]:
+            return None
+    return "origin"
+
+
+def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
+    """Suspect a search path that one side alone has, where all of it lies outside of the system's directories."""
+    value = either(change)
+    entries = [entry for entry in value.split(b":") if entry]
+    outside = entries and all(entry.startswith(b"/") and not system(entry) for entry in entries)
+    return "suspected" if outside else None
+
+
+def images(evidence: Any) -> tuple[Any, Any] | None:
+    """Return the headers of both files, None inside of a section that was compressed."""
+    roots = evidence.comparison.roots
+    return None if roots is None else (roots[0].info, roots[1].info)
+
+
+_RESIDUE = re.compile(rb"\0{3,}")
+
+
+def residues(evidence: Any) -> tuple[int, int] | None:
+    """Return the lengths of what a removed search path left in both string tables; None where one still has a path,
+    or one has no such run."""
+    both = images(evidence)
+    if both is None:
+        return None
+    lengths = []
+    for image in both:
+        table = image.by_name.get(b".dynstr")
+        dynamic = next((s for s in image.sections if s.type == SHT_DYNAMIC and s.stored), None)
+        if table is None or dynamic is None:
+            return None
+        if any(tag in {DT_RPATH, DT_RUNPATH} for tag, _value in image.dynamic(image.data(dynamic))):
+            return None
+        runs = [len(run) for run in _RESIDUE.findall(image.data(table))]
+        lengths.append(max(runs, default=1) - 2)
+    return (lengths[0], lengths[1]) if max(lengths) > 0 else None
+
+
+def residue(_change: Any, evidence: Any) -> Sure | None:
+    """Claim zeros in a string table where a search path was taken out."""
+    return "origin" if evidence.once(residues) else None
+
+
+def residue_lengths(_change: Any, evidence: Any) -> tuple[str, str]:
+    """Say how long the removed search paths were."""
+    found = evidence.once(residues) or (0, 0)
+    return f"a removed path of {found[0]} characters", f"a removed path of {found[1]} characters"
+
+
+def alone(evidence: Any) -> bool:
+    """Tell whether nothing differs but what is derived from all the rest."""
+    comparison = evidence.comparison
+    rest = [where for where in comparison.changes if not where.endswith(DERIVED)]
+    return not (rest or comparison.through or comparison.orders or comparison.follows)
+
+
+def derived(change: Any, evidence: Any) -> Literal["consequence"] | None:
+    """Claim what follows from the rest of the file, where anything else differs."""
+    if evidence.once(alone):
+        return None
+    evidence.follows_rest(change)
+    return "consequence"
+
+
+def residue_alone(_change: Any, evidence: Any) -> Sure | None:
+    """Claim a build-id that differs alone, in files that a search path was removed from after linking."""
+    return "origin" if evidence.once(residues) else None
+
+
+def follows_id(change: Any, evidence: Any) -> Literal["consequence"] | None:
+    """Claim a checksum of the debug file where anything at all differs beside it."""
+    if set(evidence.comparison.changes) == {evidence.where}:
+        return None
+    evidence.follows_rest(change)
+    return "consequence"
+
+
+def wide_instructions(evidence: Any) -> tuple[int, int]:
+    """Return how many instructions of each side have an encoding of AVX or later."""
+    both = images(evidence)
+    if both is None:
+        return 0, 0
+    from reprodiff.formats.elf.isa import wide
+
+    return wide(both[0]), wide(both[1])
+
+
+def drift(_change: Any, evidence: Any) -> Sure | None:
+    """Suspect another instruction set where one side has instructions of AVX or later and the other has none."""
+    left, right = evidence.once(wide_instructions)
+    return "suspected" if (left == 0) != (right == 0) else None
+
+
+def wide_counts(_change: Any, evidence: Any) -> tuple[str, str]:
+    """Say how many instructions of AVX or later each side has."""
+    left, right = evidence.once(wide_instructions)
+    return f"{left} instructions of AVX or later", f"{right} instructions of AVX or later"
+
+
+_TEXT = re.compile(rb"(?<=\0)[\x20-\x7e\n\t]{8,}(?=\0)")
+
+
+def regenerated(evidence: Any) -> bool:
+    """Tell whether the code as a whole was generated otherwise from the same sources: a quarter of it and several
+    functions differ, but neither a string, nor an import, nor what the tools call themselves."""
+    both = images(evidence)
+    if both is None:
+        return False
+    comparison = evidence.comparison
+    if any("/DT_" in where or where.startswith(("elf/.dynsym", "elf/.comment", "elf/.debug_")) for where in comparison.changes):
+        return False
+    found = [c for where, changes in comparison.changes.items() if where.endswith("/function[*]") for c in changes]
+    code = max(sum(s.stored for s in image.sections if s.code) for image in both)
+    if len(found) < FUNCTIONS_MIN or 4 * sum(change.size for change in found) < code:
+        return False
+    texts = [
+        {text for s in image.sections if s.name.startswith(b".rodata") for text in _TEXT.findall(image.data(s))} for image in both
+    ]
+    return texts[0] == texts[1]
+
+
+def other_flags(_change: Any, evidence: Any) -> Sure | None:
+    """Suspect other flags of the compiler where all code differs and nothing that the sources say."""
+    return "suspected" if evidence.once(regenerated) else None
+
+
+_GCOV = re.compile(rb"__gcov_|\.LPBX|__llvm_pr")
+
+
+def coverage(change: Any, evidence: Any) -> Sure | None:
+    """Claim the path of a coverage file under the exchanged directory."""
+    text = text_of(change)
+    if not text or not all(side.endswith((b".gcda", b".profraw")) for side in text):
+        return None
+    return under_root(change, evidence)
+
+
+def coverage_data(change: Any, evidence: Any) -> Sure | None:
+    """Suspect the checksums of functions that coverage counts, where the path of the coverage file differs."""
+    if not any(_GCOV.match(key) for key in change.keys) and change.keys:
+        return None
+    files = [
+        other
+        for where, changes in evidence.comparison.changes.items()
+        if where.endswith("/string[*]")
+        for other in changes
+        if coverage(other, evidence)
+    ]
+    return "suspected" if files else None
+
+
+def stripped(change: Any, evidence: Any) -> Sure | None:
+    """Claim a whole section of one side alone, where that side has symbols or debug information and the other none."""
+    both = images(evidence)
+    if both is None or change.nodes is None:
+        return None
+    node = change.nodes[0] or change.nodes[1]
+    kinds = ((b".symtab", b".strtab"), (b".debug_", b".zdebug_", b".gdb_index", b".rela.debug_", b".rel.debug_"))
+    name = node.name.encode()
+    for kind in kinds:
+        if name.startswith(kind):
+            has = [any(section.name.startswith(kind) for section in image.sections) for image in both]
+            return "origin" if has[0] != has[1] else None
+    return "origin"
+
+
+def _tools_differ(evidence: Any) -> bool:
+    return any(where.startswith(("elf/.comment", "elf/.GCC.command.line")) for where in evidence.comparison.changes)
+
+
+def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
+    """Claim code and data in another order: the same functions, all but a few of them unchanged, by the same tools."""
+    if order.where in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"}:
+        moved = any(other.where not in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"} for other in evidence.comparison.orders)
+        if not moved:
+            return None
+    changed = sum(len(changes) for where, changes in evidence.comparison.changes.items() if where.endswith(("/function[*]", "/object[*]")))
+    total = max(len(other.left) for other in evidence.comparison.orders)
+    return None if _tools_differ(evidence) or 10 * changed > max(total, 10) else "origin"
+
+
+def same_symbols(_order: Any, evidence: Any) -> Sure | None:
+    """Claim symbols in another order, where neither side has one that the other lacks."""
+    changes = evidence.comparison.changes
+    if _tools_differ(evidence) or any(where.endswith(("/symbol[*]", "/DT_NEEDED")) for where in changes):
+        return None
+    return "origin"
+
+
+def year(change: Any, evidence: Any) -> Sure | None:
+    """Suspect a single number in an instruction that reads as a year on both sides, the later one where it is later."""
+    if change.kind != "changed" or change.size > 2 or change.l1 - change.l0 > 2:
+        return None
+    comparison = evidence.comparison
+    for back in range(2):
+        one = int.from_bytes(comparison.left.read(change.l0 - back, change.l0 - back + 4), "little")
+        two = int.from_bytes(comparison.right.read(change.r0 - back, change.r0 - back + 4), "little")
+        if 2000 <= one < 2100 and 2000 <= two < 2100 and one != two and change.l1 <= change.l0 - back + 2:
+            return "suspected"
+    return None
