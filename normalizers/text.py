@@ -6,11 +6,15 @@ from typing import Any, Literal
 from normalizers.patterns import Sure
 from normalizers.qt import TEXT as QT_LINES
 from reprodiff.rules import Rule
-from reprodiff.textdiff import classify
+from reprodiff.textdiff import classify, same_letters
 
 
 def _class(evidence: Any) -> str | None:
     comparison = evidence.comparison
+    hunks = [change for changes in comparison.changes.values() for change in changes]
+    # Most texts have other letters as well: the lines that differ tell it, without a second look at the whole.
+    if not same_letters((hunk.left or b"" for hunk in hunks), (hunk.right or b"" for hunk in hunks)):
+        return None
     return classify(comparison.left.read(0, comparison.left.size), comparison.right.read(0, comparison.right.size))
 
 
@@ -26,7 +30,6 @@ LINE = "text/line[*]"
 
 def _recorded(change: Any, evidence: Any) -> Literal["consequence"] | None:
     return "consequence" if evidence.follows_from(change) else None
-
 
 
 def _under_root(change: Any, evidence: Any) -> Sure | None:

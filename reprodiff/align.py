@@ -1,5 +1,7 @@
 """Which child on the left corresponds to which child on the right."""
 
+from itertools import islice
+from operator import gt
 from typing import NamedTuple
 
 from reprodiff.tree import Group, Node
@@ -21,20 +23,45 @@ def align(left: list[Node], right: list[Node]) -> Aligned:
     """Pair the children that have the same name and key; of several alike the first with the first, and so on."""
     if len(left) == len(right) <= FEW and _plain(left, right):
         return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
-    ids = [_identity(node) for node in left]
-    if ids == [_identity(node) for node in right] and len(set(ids)) == len(ids):
-        return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
-    places: dict[tuple[str, bytes | None], list[int]] = {}
-    for index, node in enumerate(right):
-        places.setdefault(_identity(node), []).append(index)
+    ids, others = _identities(left), _identities(right)
+    if len(set(ids)) == len(ids) and len(set(others)) == len(others):
+        if ids == others:
+            return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
+        pairs, alone, rest, moved = _unique(left, ids, right, others)
+    else:
+        pairs, alone, rest, moved = _several(left, ids, right, others)
+    pairs += _same_stem(alone, rest)
+    return Aligned(pairs, alone, rest, moved)
+
+
+_Parts = tuple[list[tuple[Node, Node]], list[Node], list[Node], bool]
+_Identity = tuple[str, bytes | None]
+
+
+def _unique(left: list[Node], ids: list[_Identity], right: list[Node], others: list[_Identity]) -> _Parts:
+    """Pair children of which no two are called the same: tens of thousands of members are mostly such."""
+    places = dict(zip(others, range(len(others)), strict=True))
+    found = [places.get(identity, -1) for identity in ids]
+    taken = [at for at in found if at >= 0]
+    pairs = [(node, right[at]) for node, at in zip(left, found, strict=True) if at >= 0]
+    alone = [node for node, at in zip(left, found, strict=True) if at < 0]
+    used = set(taken)
+    rest = [node for at, node in enumerate(right) if at not in used] if len(used) < len(right) else []
+    return pairs, alone, rest, any(map(gt, taken, islice(taken, 1, None)))
+
+
+def _several(left: list[Node], ids: list[_Identity], right: list[Node], others: list[_Identity]) -> _Parts:
+    places: dict[_Identity, list[int]] = {}
+    for index, identity in enumerate(others):
+        places.setdefault(identity, []).append(index)
     for indexes in places.values():
         indexes.reverse()
     pairs: list[tuple[Node, Node]] = []
     alone: list[Node] = []
     used = [False] * len(right)
     moved, last = False, -1
-    for node in left:
-        indexes = places.get(_identity(node), [])
+    for node, identity in zip(left, ids, strict=True):
+        indexes = places.get(identity, [])
         if not indexes:
             alone.append(node)
             continue
@@ -44,8 +71,7 @@ def align(left: list[Node], right: list[Node]) -> Aligned:
         last = max(last, index)
         pairs.append((node, right[index]))
     rest = [node for node, taken in zip(right, used, strict=True) if not taken]
-    pairs += _same_stem(alone, rest)
-    return Aligned(pairs, alone, rest, moved)
+    return pairs, alone, rest, moved
 
 
 def _plain(left: list[Node], right: list[Node]) -> bool:
@@ -56,8 +82,8 @@ def _plain(left: list[Node], right: list[Node]) -> bool:
     return not any(isinstance(node, Group) and node.key is not None for side in (left, right) for node in side)
 
 
-def _identity(node: Node) -> tuple[str, bytes | None]:
-    return node.name, node.key if isinstance(node, Group) else None
+def _identities(nodes: list[Node]) -> list[_Identity]:
+    return [(node.name, node.key if isinstance(node, Group) else None) for node in nodes]
 
 
 def _stem(node: Node) -> bytes | None:

@@ -196,12 +196,19 @@ def compare(left: Source, right: Source, path: str, budget: Budget, level: int =
         else:
             found.format = entry.name
             found.roots = (one, two)
-            walk = Walk(found, budget)
-            if described.walk is not None:
-                described.walk(walk, one, two)
-            else:
+            walk = Walk(found, budget, described)
+            if described.walk is None:
                 walk.groups(one, two, entry.name, ())
-            return found
+                return found
+            try:
+                described.walk(walk, one, two)
+            except FormatError as error:
+                # What was found until then would not account for all bytes.
+                found = Comparison(path, left, right)
+                found.level = level
+                found.notices.append(Notice(trouble(error), path, str(error)))
+            else:
+                return found
     elif level >= budget.depth:
         found.notices.append(Notice("limit", path, "streams lie too deep inside each other (--max-depth raises it)"))
     elif entry is not None and other is not None and _compare_decoded(found, entry, other, budget):
@@ -304,17 +311,18 @@ def _kept(found: Comparison) -> tuple[bytes | None, bytes | None]:
 def _compare_hunks(found: Comparison, described: formats.Format) -> None:
     """Compare two streams that are aligned by content: one change a hunk."""
     found.format = described.name
-    left, right = found.left.read(0, found.left.size), found.right.read(0, found.right.size)
+    one, two = found.left, found.right
+    left, right = both(lambda: one.read(0, one.size), lambda: two.read(0, two.size), one.size + two.size)
     assert described.hunks is not None
     where = f"{described.name}/line[*]"
     found.places[where] = Place(Role.PAYLOAD, RAW)
     changes = found.changes[where] = []
     for hunk in described.hunks(left, right):
         (l0, l1), (r0, r1) = hunk.left, hunk.right
-        one, two = left[l0:l1], right[r0:r1]
-        where_differs = differing(one, two)
-        change = Change((hunk.key.encode(),), l0, l1, r0, r1, one, two, where_differs.size)
-        change.spans = tuple(((l0 + a, l0 + b), (r0 + c, r0 + d)) for (a, b), (c, d) in where_differs.spans)
+        a, b = left[l0:l1], right[r0:r1]
+        where_differs = differing(a, b)
+        change = Change((hunk.key.encode(),), l0, l1, r0, r1, a, b, where_differs.size)
+        change.spans = tuple(((l0 + p, l0 + q), (r0 + r, r0 + s)) for (p, q), (r, s) in where_differs.spans)
         changes.append(change)
         found.differing += change.size
 
@@ -359,7 +367,8 @@ def _only_payload(entry: formats.Entry, source: Source, budget: Budget) -> Sourc
 class Walk:
     """Walks two trees of one format side by side and fills a Comparison."""
 
-    def __init__(self, found: Comparison, budget: Budget) -> None:
+    def __init__(self, found: Comparison, budget: Budget, described: formats.Format | None = None) -> None:
+        self.quick = described.quick if described is not None else None
         self.found = found
         self.budget = budget
         self.left = found.left
@@ -399,6 +408,8 @@ class Walk:
                 keys = (*keys, one.key)
                 self.found.members.append((one, two))
                 self.budget.check_time()
+                if self.quick is not None and self.quick(self, one, two, where, keys):
+                    return
             if not self.equal(one, two):
                 self.groups(one, two, where, keys)
         elif isinstance(one, Record) and isinstance(two, Record):
@@ -429,24 +440,21 @@ class Walk:
         if one.table is not two.table:
             self.other_tables(one, two, where, keys)
             return
+        self.fields(one, two, a, b, where, keys)
+
+    def fields(self, one: Record, two: Record, a: bytes, b: bytes, where: str, keys: tuple[bytes, ...]) -> None:
         blocks = self.wheres.get((one.table, where))
         if blocks is None:
             places = [(f.start, f.stop, f, f"{where}/{f.name}") for f in one.table.fields]
             parts = [places[at : at + BLOCK] for at in range(0, len(places), BLOCK)]
             blocks = self.wheres[one.table, where] = [(part[0][0], part[-1][1], part) for part in parts]
         for first, last, part in blocks:
-            if a[first:last] != b[first:last]:
-                self.fields(one, two, part, keys, (a, b))
-
-    def fields(
-        self, one: Record, two: Record, part: list[tuple[int, int, Field, str]], keys: tuple[bytes, ...],
-        whole: tuple[bytes, bytes],
-    ) -> None:  # fmt: skip
-        """Compare fields of two records of one table; whole: the bytes of both records."""
-        a, b = whole
-        for start, stop, field, place in part:
-            x, y = a[start:stop], b[start:stop]
-            if x != y:
+            if a[first:last] == b[first:last]:
+                continue
+            for start, stop, field, place in part:
+                x, y = a[start:stop], b[start:stop]
+                if x == y:
+                    continue
                 size = stop - start if stop - start == 1 else sum(map(int.__ne__, x, y))
                 change = Change(
                     keys, one.start + start, one.start + stop, two.start + start, two.start + stop, x, y, size
@@ -619,6 +627,19 @@ class Walk:
             change.spans = tuple(runs)
         change.shown = shown
         self.change(where, change, Role.VALUE, codec)
+
+    def value(
+        self, where: str, keys: tuple[bytes, ...], at: Span, left: bytes, right: bytes, codec: Codec,
+        *, follows: bool = False,
+    ) -> None:  # fmt: skip
+        size = len(left)
+        change = Change(
+            keys, at[0], at[0] + size, at[1], at[1] + size, left, right, sum(map(int.__ne__, left, right))
+        )
+        if follows:
+            self.follow(where, change, codec)
+        else:
+            self.change(where, change, Role.VALUE, codec)
 
     def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
         self.follow(where, self.between(keys, left, right), codec)

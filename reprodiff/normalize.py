@@ -84,6 +84,7 @@ def _below(directory: str) -> Iterator[str]:
 
 def normalize(path: str, plan: Plan) -> Done:
     """Normalize one file. Never raises for what is wrong with the file: the answer says it."""
+    plan = plan._replace(book=plan.book._replace(idle=set()))
     try:
         if plan.output is not None:
             source = open_file(path)

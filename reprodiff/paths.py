@@ -7,7 +7,9 @@ from typing import NamedTuple
 PATH = re.compile(rb"(?<![\w.~/-])/[^\0-\x20\"'`<>|;:,()\[\]{}=\\]+")
 # Directories of the system that no build is done in: a change of these is one of configuration.
 SYSTEM = re.compile(rb"^/(?:etc|usr|bin|sbin|lib\w*|opt|dev|proc|sys|run|boot|var)(?:/|$)")
-BUILT_IN_SYSTEM = re.compile(rb"^/(?:usr/(?:src|local/src|obj)|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/")
+BUILT_IN_SYSTEM = re.compile(
+    rb"^/(?:usr/(?:src|local/src|obj)|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/"
+)
 
 
 _SOURCE = re.compile(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from reprodiff.errors import NormalizeError
-from reprodiff.sources import BLOCK, Bytes, File, Source, chunks, same
+from reprodiff.sources import WHOLE, Bytes, File, Source, chunks, same
 
 PREFIX, TEMPORARY, REDO = ".reprodiff-", ".tmp", ".redo"
 WAITING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -42,7 +42,7 @@ class Original:
         self.status = os.fstat(self.descriptor)
         self._file = os.fdopen(self.descriptor, "rb", buffering=0)
         size = self.status.st_size
-        self.source: Source = Bytes(self._file.read(BLOCK + 1)) if size <= BLOCK else File(self._file, size)
+        self.source: Source = Bytes(self._file.read(WHOLE + 1)) if size <= WHOLE else File(self._file, size)
 
     def __enter__(self) -> "Original":  # noqa: PYI034 - Self would import typing for one word
         return self

@@ -27,13 +27,18 @@ from reprodiff.rules import (
     Set,
     Sort,
 )
-from reprodiff.sources import Source, chunks, spool
-from reprodiff.tree import Derive, Field, Group, Leaf, Node, Record, Role, Table, children, open_content, step
+from reprodiff.sources import Bytes, Source, chunks, spool
+from reprodiff.tree import Content, Derive, Field, Group, Leaf, Node, Record, Role, Table, children, open_content, step
 
 # Copied bytes (source, start, stop), or new ones.
 Piece: TypeAlias = tuple[Source, int, int] | bytes
 
+# Payloads in which nothing is to be rewritten: level, encoding, size, hash of the bytes (not one that they record).
+_Key: TypeAlias = tuple[int, str, int, int]
+Idle: TypeAlias = set[_Key | None]
+
 SMALLEST = 22
+LONGEST = 1 << 20
 
 
 class Rulebook(NamedTuple):
@@ -41,10 +46,12 @@ class Rulebook(NamedTuple):
 
     rules  format name to its rules, already reduced to those that are wanted
     guard  (format name, source, tree) to the reason why a stream must stay as it is, None where it may change
+    idle   remembers, for further rewrites by one policy, payloads in which nothing is to be rewritten
     """
 
     rules: Callable[[str], Rules]
     guard: Callable[[str, Source, Group], str | None]
+    idle: "Idle | None" = None
 
 
 class Rewritten(NamedTuple):
@@ -120,6 +127,23 @@ class _Out:
         self.cause = ""
 
 
+class _At(NamedTuple):
+    """A place, and the rules by which what lies there is dropped, or dropped once it is empty."""
+
+    place: str
+    drops: tuple[Rule, ...]
+    empties: tuple[Rule, ...]
+
+
+class _Ruled(NamedTuple):
+    """A field of a record that rules may change. stays: values that were seen to stay, whatever the member."""
+
+    field: Field
+    rules: tuple[Rule, ...]
+    numbered: bool
+    stays: set[bytes]
+
+
 class _Rewriter:
     def __init__(self, source: Source, book: Rulebook, policy: Policy, budget: Budget, level: int) -> None:
         self.source = source
@@ -132,8 +156,10 @@ class _Rewriter:
         self.notices: list[tuple[str, str]] = []
         self.causes: set[str] = set()
         self.encoders: set[str] = set()
+        self.idle: Idle = set() if book.idle is None else book.idle
         self.known: dict[tuple[int, int, bytes], bytes] = {}
-        self.wheres: dict[tuple[Table, str], list[tuple[Field, tuple[Rule, ...]]]] = {}
+        self.wheres: dict[tuple[Table, str], list[_Ruled]] = {}
+        self.places: dict[tuple[str, str], _At] = {}
         # The innermost keyed group around the node at hand, and the row that it stands in.
         self.member: Group | None = None
         self.row: list[Node] = []
@@ -178,13 +204,12 @@ class _Rewriter:
         for child in nodes:
             if isinstance(child, Group) and child.key is not None:
                 self.member, self.row = child, nodes
-            place = f"{where}/{step(child)}"
-            rules = self.rules.at(place)
-            if rules and child.stop > child.start and self.drops(child, rules):
+            place, drops, empties = self.at(where, child)
+            if drops and child.stop > child.start and self.drops(child, drops):
                 out.changed = True
                 continue
             part = self.node(child, place)
-            if rules and self.emptied(part, rules):
+            if empties and self.emptied(part, empties):
                 out.changed = True
                 continue
             parts.append(part)
@@ -194,6 +219,18 @@ class _Rewriter:
         if respell is not None:
             self.respell(out, respell)
         return out
+
+    def at(self, where: str, child: Node) -> _At:
+        """Return the place of a child, and the rules that drop it."""
+        name = step(child)
+        found = self.places.get((where, name))
+        if found is None:
+            place = f"{where}/{name}"
+            rules = self.rules.at(place)
+            drops = tuple(rule for rule in rules if isinstance(rule.action, Drop))
+            empties = tuple(rule for rule in rules if isinstance(rule.action, DropEmpty))
+            found = self.places[where, name] = _At(place, drops, empties)
+        return found
 
     def drops(self, node: Node, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
@@ -255,10 +292,15 @@ class _Rewriter:
         raw = self.source.read(record.start, record.stop)
         out.size = len(raw)
         patched: bytearray | None = None
-        for field, rules in self.ruled(record.table, where):
+        for field, rules, numbered, stays in self.ruled(record.table, where):
             old = raw[field.start : field.stop]
+            if old in stays:
+                continue
             new = self.value(old, rules, field.codec, field.size)
-            if new != old:
+            if new == old:
+                if not numbered:
+                    stays.add(old)
+            else:
                 if patched is None:
                     patched = bytearray(raw)
                 patched[field.start : field.stop] = new
@@ -266,13 +308,17 @@ class _Rewriter:
         out.pieces = [raw if patched is None else bytes(patched)]
         return out
 
-    def ruled(self, table: Table, where: str) -> list[tuple[Field, tuple[Rule, ...]]]:
+    def ruled(self, table: Table, where: str) -> list[_Ruled]:
         """Return the fields of a record that rules may change, with those rules."""
         found = self.wheres.get((table, where))
         if found is None:
             free = [field for field in table.fields if field.role is not Role.FIXED and not field.derive]
             pairs = [(field, self.rules.at(f"{where}/{field.name}")) for field in free]
-            found = self.wheres[table, where] = [(field, rules) for field, rules in pairs if rules]
+            found = self.wheres[table, where] = [
+                _Ruled(field, rules, any(isinstance(rule.action, Number) for rule in rules), set())
+                for field, rules in pairs
+                if rules
+            ]
         return found
 
     def value(self, old: bytes, rules: tuple[Rule, ...], codec: Codec, size: int) -> bytes:
@@ -336,6 +382,12 @@ class _Rewriter:
         forced = reencode is not None and self.policy.mode == UNIFY
         if not forced and (self.sealed or not self.may_change(leaf)):
             return
+        key, raw = (None, b"") if forced else self.key(leaf)
+        if key in self.idle:
+            return
+        if key and leaf.content and self.is_idle(raw, leaf.content):
+            self.idle.add(key)
+            return
         try:
             source = open_content(self.source, leaf, self.budget)
         except (FormatError, LimitError) as error:
@@ -345,6 +397,8 @@ class _Rewriter:
             found = Rewritten(None, (), frozenset(), frozenset())
         else:
             found = rewrite(source, self.book, self.policy, self.budget, self.level + 1)
+            if key and found.pieces is None and not found.notices:
+                self.idle.add(key)
         self.notices += [(f"{where}!/{path}", text) for path, text in found.notices]
         if found.pieces is None and not (forced and leaf.content):
             return
@@ -366,6 +420,24 @@ class _Rewriter:
             return
         out.pieces, out.size, out.changed = [(encoded, 0, encoded.size)], encoded.size, True
         out.decoded = decoded
+
+    def key(self, leaf: Leaf) -> tuple[_Key | None, bytes]:
+        """Return what a payload is known by, None where more than its bytes decides what it holds, and these bytes."""
+        size = leaf.stop - leaf.start
+        if size > LONGEST or (leaf.content is not None and leaf.content.peek is None):
+            return None, b""
+        raw = self.source.read(leaf.start, leaf.stop)
+        return (self.level, leaf.content.name if leaf.content else "", size, hash(raw)), raw
+
+    def is_idle(self, raw: bytes, content: Content) -> bool:
+        """Tell from the first bytes that no rule acts on what a payload holds: most members need not be decoded."""
+        assert content.peek is not None
+        try:
+            head, whole = content.peek(raw)
+            entry = formats.identify(Bytes(head) if whole else formats.Head(head), head)
+        except (FormatError, formats.BehindError):
+            return False
+        return entry is None or (formats.load(entry).hunks is not None and not self.book.rules(entry.name).acting)
 
     def may_change(self, leaf: Leaf) -> bool:
         """Tell without decoding whether a payload could hold something to rewrite."""
@@ -512,8 +584,11 @@ class _Layout:
     def raw(self, name: str, /) -> bytes:
         if not self.has(name):
             return b""
+        out = self._out(name)
+        if len(out.pieces) == 1 and isinstance(out.pieces[0], bytes):
+            return out.pieces[0]
         pieces: list[Piece] = []
-        self._rewriter.collect(self._out(name), pieces)
+        self._rewriter.collect(out, pieces)
         return b"".join(emit(pieces))
 
     def decoded(self, name: str, /) -> Iterator[bytes]:

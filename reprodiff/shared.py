@@ -10,6 +10,8 @@ from reprodiff.paths import Root, applies, heads, is_source, paths, system
 
 CHANGES_MAX = 20_000
 TEXT_MAX = 1 << 16
+
+
 class Shared:
     """What was inferred. roots: the best supported first; count: how many places each explains."""
 
@@ -108,7 +110,14 @@ def _pairs(top: Comparison) -> Iterator[tuple[bytes, bytes, str, bool]]:
                 if count > CHANGES_MAX:
                     return
                 left, right = change.left, change.right
-                if not left or not right or len(left) > TEXT_MAX or len(right) > TEXT_MAX or b"/" not in left or b"/" not in right:
+                if (
+                    not left
+                    or not right
+                    or len(left) > TEXT_MAX
+                    or len(right) > TEXT_MAX
+                    or b"/" not in left
+                    or b"/" not in right
+                ):
                     continue
                 ones, twos = left.split(b"\n"), right.split(b"\n")
                 if len(ones) != len(twos):

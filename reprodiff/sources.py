@@ -10,8 +10,11 @@ from reprodiff.errors import ReprodiffError
 
 BLOCK = 1 << 16
 BLOCKS = 64
+LARGE = 1 << 12
 # Larger pieces are slower: the allocator then takes fresh pages from the system for each of them.
 CHUNK = 1 << 17
+# Files up to this size are read as a whole: an archive's members are looked at in the order of another one.
+WHOLE = 32 << 20
 
 
 class Source(Protocol):
@@ -64,6 +67,9 @@ class File:
         # Two threads may share a File: either finds a whole block or reads one.
         block = self._blocks.get(number)
         if block is None:
+            if width >= LARGE:
+                # Whole contents are mostly read once, and in any order.
+                return self._read_all(start, width)
             block = self._read_all(number * BLOCK, min(BLOCK, self.size - number * BLOCK))
             if len(self._blocks) >= BLOCKS:
                 self._blocks = {}
@@ -105,9 +111,9 @@ def open_file(path: str) -> Source:
         file = open(path, "rb", buffering=0)
         mode = os.fstat(file.fileno())
         if stat.S_ISREG(mode.st_mode):
-            if mode.st_size <= BLOCK:
+            if mode.st_size <= WHOLE:
                 with file:
-                    return Bytes(file.read(BLOCK + 1))
+                    return Bytes(file.read(WHOLE + 1))
             return File(file, mode.st_size)
         with file:
             return spool(iter(lambda: file.read(CHUNK), b""), Budget())

@@ -13,6 +13,7 @@ swaps the hunks, exactly.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from io import BytesIO
 from itertools import accumulate, islice
 from operator import lt
@@ -75,6 +76,16 @@ def classify(left: bytes, right: bytes) -> str | None:
     if _same_lines(left[start:left_end], right[start:right_end]):
         return "order"
     return None
+
+
+def same_letters(left: Iterable[bytes], right: Iterable[bytes]) -> bool:
+    """False where no word of `classify` can cover two texts of which these are all lines that differ: each leaves the
+    same bytes but white space, whatever their order."""
+    import zlib
+
+    ones, twos = (b"".join(side).translate(None, _SPACE) for side in (left, right))
+    # The low half of Adler-32 is the sum of all bytes.
+    return len(ones) == len(twos) and not (zlib.adler32(ones) ^ zlib.adler32(twos)) & 0xFFFF
 
 
 def order_name(lines: list[bytes]) -> str:

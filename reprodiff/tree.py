@@ -102,6 +102,8 @@ class Content(NamedTuple):
              rewriting take the leaf as one, because an encoder writes it as one
     traits   what shows of the encoder and its settings
     partial  the inner stream says less than the bytes do: where these differ, that does not follow from it alone
+    peek     encoded bytes to the first ones of what they decode to, and whether that is all; for contents that follow
+             from their bytes alone. Raises FormatError
     """
 
     name: str
@@ -110,6 +112,7 @@ class Content(NamedTuple):
     layout: "Callable[[], list[Node]] | None" = None
     traits: Callable[[], Traits] | None = None
     partial: bool = False
+    peek: Callable[[bytes], tuple[bytes, bool]] | None = None
 
 
 class Leaf:

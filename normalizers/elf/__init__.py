@@ -5,6 +5,7 @@ from typing import Any
 from normalizers.common import orders
 from normalizers.elf import claims
 from normalizers.patterns import Sure
+from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Rule
 
 DEBUG = "elf/.debug_*/string[*]"
@@ -62,6 +63,10 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
             Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
         )
+    ),
+    *(
+        Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)
+        for place in ("elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*/object[*]", "elf/.data*", "elf/.qtmimedatabase")
     ),
     Rule("elf/.data*/object[*]", "coverage-instrumentation", "checksums that coverage makes of paths and a random seed",
          claim=claims.coverage_data),

@@ -32,14 +32,40 @@ def either(change: Any) -> bytes:
 def under_root(change: Any, evidence: Any) -> Sure | None:
     """Claim a text whose paths become those of the other side when the directory that was built in is exchanged."""
     text = text_of(change)
-    return "origin" if text and evidence.shared.mapped(*text) else None
+    root = evidence.shared.mapped(*text) if text else None
+    if root is None:
+        return None
+    return "suspected" if root in evidence.once(_kept) else "origin"
+
+
+def _kept(evidence: Any) -> set[Any]:
+    """Return the roots that do not hold for the whole file: the directory of one side is on the other side as well."""
+    comparison = evidence.comparison
+    found = set()
+    for root in evidence.shared.roots:
+        for path, other, source in (
+            (root.left, root.right, comparison.right),
+            (root.right, root.left, comparison.left),
+        ):
+            # One may lie inside the other.
+            if not (other + b"/").startswith(path + b"/") and _holds(source, path):
+                found.add(root)
+    return found
+
+
+def _holds(source: Any, path: bytes) -> bool:
+    """Tell whether a stream has a path, or one below it."""
+    pattern = re.compile(re.escape(path) + rb"[/\0]")
+    step = 1 << 24
+    return any(pattern.search(source.read(at, at + step + len(path) + 1)) for at in range(0, source.size, step))
 
 
 def source_under_root(change: Any, evidence: Any) -> Sure | None:
     """As `under_root`, for strings of the program itself: the paths must end as source files do."""
     text = text_of(change)
-    if not text or not evidence.shared.mapped(*text):
-        return None
+    sure = under_root(change, evidence)
+    if text is None or sure != "origin":
+        return sure
     found = [one for one, two in paths(*text) or () if one != two]
     if all(is_source(path) for path in found):
         return "origin"
@@ -82,7 +108,9 @@ _PRODUCER = re.compile(
 _VERSION = re.compile(rb"\d+\.\d+[\w.+~-]*(?: \d{8})?(?: \[[^\]]*\])?|\([^()]*\)")
 # What remains of such a name without its versions.
 _NAME = re.compile(rb"[A-Za-z+#/:;, -]*\d{0,2}[a-z ]*")
-_CACHES = re.compile(rb"--param[= ]l[12]-cache-(?:line-)?size=\d+|-march=native|-mtune=native|-Ctarget-cpu=native|target-cpu=native")
+_CACHES = re.compile(
+    rb"--param[= ]l[12]-cache-(?:line-)?size=\d+|-march=native|-mtune=native|-Ctarget-cpu=native|target-cpu=native"
+)
 
 
 def version_of_tool(change: Any, _evidence: Any) -> Sure | None:
@@ -122,7 +150,9 @@ _DATE = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?: [1-9]|[12]\d|
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _STAMP = re.compile(rb"(?<![\w:])(?:" + _DATE + rb"|" + _TIME + rb")(?![\w:])")
 _TIMESTAMP = re.compile(
-    rb"(?<!\w)(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 1-3]\d " + _TIME + rb" (?:19|20)\d\d(?!\w)"
+    rb"(?<!\w)(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 1-3]\d "
+    + _TIME
+    + rb" (?:19|20)\d\d(?!\w)"
 )
 
 
@@ -309,21 +339,26 @@ _TEXT = re.compile(rb"(?<=\0)[\x20-\x7e\n\t]{8,}(?=\0)")
 
 def regenerated(evidence: Any) -> bool:
     """Tell whether the code as a whole was generated otherwise from the same sources: a quarter of it and several
-    functions differ, but neither a string, nor an import, nor what the tools call themselves."""
+    functions differ, but hardly a string, no import, and not what the tools call themselves."""
     both = images(evidence)
     if both is None:
         return False
     comparison = evidence.comparison
-    if any("/DT_" in where or where.startswith(("elf/.dynsym", "elf/.comment", "elf/.debug_")) for where in comparison.changes):
+    if any(
+        "/DT_" in where or where.startswith(("elf/.dynsym", "elf/.comment", "elf/.debug_"))
+        for where in comparison.changes
+    ):
         return False
     found = [c for where, changes in comparison.changes.items() if where.endswith("/function[*]") for c in changes]
     code = max(sum(s.stored for s in image.sections if s.code) for image in both)
     if len(found) < FUNCTIONS_MIN or 4 * sum(change.size for change in found) < code:
         return False
     texts = [
-        {text for s in image.sections if s.name.startswith(b".rodata") for text in _TEXT.findall(image.data(s))} for image in both
+        {text for s in image.sections if s.name.startswith(b".rodata") for text in _TEXT.findall(image.data(s))}
+        for image in both
     ]
-    return texts[0] == texts[1]
+    # Compilers make vectors out of pieces of text: a few may differ.
+    return len(texts[0] ^ texts[1]) <= min(4, len(texts[0] | texts[1]) // 8)
 
 
 def other_flags(_change: Any, evidence: Any) -> Sure | None:
@@ -378,10 +413,16 @@ def _tools_differ(evidence: Any) -> bool:
 def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
     """Claim code and data in another order: the same functions, all but a few of them unchanged, by the same tools."""
     if order.where in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"}:
-        moved = any(other.where not in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"} for other in evidence.comparison.orders)
+        moved = any(
+            other.where not in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"} for other in evidence.comparison.orders
+        )
         if not moved:
             return None
-    changed = sum(len(changes) for where, changes in evidence.comparison.changes.items() if where.endswith(("/function[*]", "/object[*]")))
+    changed = sum(
+        len(changes)
+        for where, changes in evidence.comparison.changes.items()
+        if where.endswith(("/function[*]", "/object[*]"))
+    )
     total = max(len(other.left) for other in evidence.comparison.orders)
     return None if _tools_differ(evidence) or 10 * changed > max(total, 10) else "origin"
 

@@ -90,7 +90,7 @@ RULES: tuple[Rule, ...] = (
          claim=umask, opt_in=True),
     Rule(f"{HEADER}/{{uid,gid,uname,gname}}", "member-owner", MEMBER_OWNER, claim=suspect),
     Rule(f"{HEADER}/mode", "member-mode", MEMBER_MODE, claim=suspect),
-    Rule(f"{HEADER}/{{devmajor,devminor}}", "tar-xattr-dev", "device of the file system that was packed", Set(zero),
+    Rule(f"{HEADER}/{{devmajor,devminor}}", "tar-xattr-dev", "device of the file system that was packed", RESPELL,
          claim=no_device, opt_in=True),
     Rule(f"{PAX}/records/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Drop()),
     Rule(f"{PAX}/records/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Drop(), "one-sided"),

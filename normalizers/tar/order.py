@@ -15,7 +15,8 @@ def in_order(members: list[Group]) -> list[Group]:
     for member in ordered:
         _place(member, names, out, seen, waiting)
     # Links in a circle wait for each other for ever: they keep the sorted order.
-    out += [member for member in ordered if any(member in rest for rest in waiting.values())]
+    left = {id(member) for rest in waiting.values() for member in rest}
+    out += [member for member in ordered if id(member) in left]
     return out
 
 

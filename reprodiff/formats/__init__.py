@@ -1,7 +1,7 @@
 """The formats that reprodiff partitions, in probe order. One module a format; facts, no opinions."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
@@ -10,10 +10,13 @@ from reprodiff.codecs import Codec
 from reprodiff.errors import FormatError
 from reprodiff.sources import Source
 from reprodiff.spans import Span
-from reprodiff.tree import Group, Leaf, Node
+from reprodiff.tree import Group, Leaf, Node, Record
 
 HEAD = 4096
 TAIL = 22 + 0xFFFF
+CLASS = b"\xca\xfe\xba\xbe"
+# How scripts start that shells and the command interpreter of Windows run: these do have archives behind them.
+SCRIPTS = (b"#!", b"@", b":", b"rem", b"Rem", b"REM")
 
 
 class Hunk(NamedTuple):
@@ -58,6 +61,16 @@ class Walk(Protocol):
         runs: the parts of these spans that are the change, where the rest is noted elsewhere; shown: both sides
         for people, where the bytes alone say little."""
 
+    def fields(self, one: Record, two: Record, a: bytes, b: bytes, where: str, keys: tuple[bytes, ...], /) -> None:
+        """Compare the fields of two records of one table; a, b: their bytes; where: their place."""
+
+    def value(
+        self, where: str, keys: tuple[bytes, ...], at: tuple[int, int], left: bytes, right: bytes, codec: Codec, /,
+        *, follows: bool = False,
+    ) -> None:
+        """Note a field of one size on both sides that differs. at: where it starts on either side; follows: whether
+        it is DERIVED and was seen to hold on both."""
+
     def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec, /) -> None:
         """Note a difference that follows from others and was seen to hold on both sides."""
 
@@ -82,6 +95,9 @@ class Format(NamedTuple):
     parse   bytes to a tree; raises FormatError when the bytes break the specification
     hunks   aligns two streams whose parts have no names (text); None where the tree aligns by name
     walk    compares two trees where more than names and keys tells what corresponds (addresses); None: as any tree
+    quick   compares two groups with a key that differ in what most such pairs differ in, without making their
+            children; False, and nothing noted, where they have to be compared as any. What it notes must be what
+            comparing their children would: it is there for archives of 100,000 members
     """
 
     name: str
@@ -89,6 +105,7 @@ class Format(NamedTuple):
     parse: Callable[[Source, Budget], Group]
     hunks: Callable[[bytes, bytes], list[Hunk]] | None = None
     walk: Callable[[Walk, Group, Group], None] | None = None
+    quick: "Callable[[Walk, Group, Group, str, tuple[bytes, ...]], bool] | None" = None
 
 
 class Entry(NamedTuple):
@@ -170,6 +187,26 @@ FORMATS: tuple[Entry, ...] = (
 )
 
 
+class BehindError(Exception):
+    """More than the first bytes of a stream are needed to tell what it is."""
+
+
+class Head:
+    """The first HEAD bytes of a stream whose rest would have to be decoded: asking for that raises BehindError."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        raise BehindError
+
+    def read(self, start: int, stop: int, /) -> bytes:
+        if stop > len(self._data):
+            raise BehindError
+        return self._data[start:stop]
+
+
 def identify(source: Source, head: bytes | None = None) -> Entry | None:
     """Return the registry entry of the format that a stream looks like, None for plain bytes."""
     # A stream that is no bytes of a file (a directory's listing) says itself what it is.
@@ -178,14 +215,14 @@ def identify(source: Source, head: bytes | None = None) -> Entry | None:
         return known
     if head is None:
         head = source.read(0, HEAD)
-    for entry in FORMATS:
-        for at, magic in entry.magics:
+    for entry, magics in _candidates(head[:1]):
+        for at, magic in magics:
             if head.startswith(magic, at):
                 break
         else:
-            if entry.magics:
+            if magics:
                 continue
-        if entry.tail and entry.tail not in source.read(max(0, source.size - TAIL), source.size):
+        if entry.tail and (alone(head) or entry.tail not in source.read(max(0, source.size - TAIL), source.size)):
             continue
         if entry.probe and not _probe(entry)(head, source):
             continue
@@ -194,11 +231,34 @@ def identify(source: Source, head: bytes | None = None) -> Entry | None:
 
 
 @cache
+def _candidates(first: bytes) -> tuple[tuple[Entry, tuple[tuple[int, bytes], ...]], ...]:
+    """Return the formats of streams with this first byte, in probe order, with the magics that are left to try."""
+    found = []
+    for entry in FORMATS:
+        magics = tuple((at, magic) for at, magic in entry.magics if at or magic[:1] == first)
+        if magics or not entry.magics:
+            found.append((entry, magics))
+    return tuple(found)
+
+
+@lru_cache(1)
+def alone(head: bytes) -> bool:
+    """Tell whether a stream that starts so is one thing to its end: a text that is no script, a Java class.
+
+    An archive may follow anything else. To tell without the end saves decoding thousands of members as a whole.
+    """
+    if len(head) < HEAD or head.startswith(SCRIPTS):
+        return False
+    return head.startswith(CLASS) or _probe(FORMATS[-1])(head, Head(head))
+
+
+@cache
 def _probe(entry: Entry) -> Callable[[bytes, Source], bool]:
     found: Callable[[bytes, Source], bool] = getattr(import_module(entry.module), entry.probe)
     return found
 
 
+@cache
 def load(entry: Entry) -> Format:
     """Import a format's module and return its description."""
     found: Format = import_module(entry.module).FORMAT

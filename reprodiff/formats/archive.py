@@ -10,7 +10,7 @@ from typing import Any
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError, ReprodiffError
-from reprodiff.formats import Format
+from reprodiff.formats import Format, alone
 from reprodiff.formats.directory import DIRECTORY, FILE, PACK, SECOND, SYMLINK, Extras, Listing
 from reprodiff.formats.frames import library
 from reprodiff.sources import Source, spool
@@ -32,7 +32,7 @@ def probe(head: bytes, source: Source) -> bool:
     # lha: a method such as -lh5- after size and checksum of the header.
     if head[2:5] in {b"-lh", b"-lz", b"-pm"} and head[6:7] == b"-":
         return True
-    return source.size > ISO_AT and source.read(ISO_AT, ISO_AT + len(ISO)) == ISO
+    return not alone(head) and source.size > ISO_AT and source.read(ISO_AT, ISO_AT + len(ISO)) == ISO
 
 
 def parse(source: Source, _budget: Budget) -> Group:

@@ -92,6 +92,10 @@ class Listing:
         self.heads.append(head)
         self.groups.append(Group("entry", start, self.size, self.expand, key, number))
 
+    def size_of(self, number: int) -> int:
+        """Return the size of an entry's content in bytes."""
+        return self.groups[number].stop - self.starts[number] - len(self.heads[number])
+
     def tree(self) -> Group:
         """Return the tree of the stream."""
         nodes: list[Node] = list(self.groups)

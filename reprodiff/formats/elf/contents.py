@@ -1,5 +1,6 @@
 """Compare code, data, strings and debug information: differing words that are pointers follow, the rest is put."""
 
+import re
 from bisect import bisect_right
 from typing import Any, NamedTuple
 
@@ -8,17 +9,32 @@ import numpy as np
 from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import debug, x86
-from reprodiff.formats.elf.names import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, EM_X86_64, ET_EXEC, ET_REL, SHT_DYNAMIC, dynamic_name
+from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.names import (
+    DT_NEEDED,
+    DT_RPATH,
+    DT_RUNPATH,
+    DT_SONAME,
+    EM_X86_64,
+    ET_EXEC,
+    ET_REL,
+    SHT_DYNAMIC,
+    dynamic_name,
+)
 from reprodiff.formats.elf.pieces import PRINTED, Piece, texts
 from reprodiff.formats.elf.show import instructions
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
-from reprodiff.formats.elf.words import Differing
+from reprodiff.formats.elf.words import Differing, gather
 from reprodiff.spans import common_suffix, differing
 
 KEY_MAX = 120
 # Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
 NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
 PLACES_MAX = 2000
+STALE_MAX = 16
+GROUPS_MAX = 64
+# A text among numbers: something that names a file, a symbol or a type.
+NAME = re.compile(rb"[\w.+~/@$:<>, *&()-]{6,}")
 
 
 class Stream(NamedTuple):
@@ -82,47 +98,88 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         return
     addresses = both.addresses
     if one.code:
-        if both.x86:
-            code = both.left.fields(one, found.one)
+        # Where nothing moved no pointer follows.
+        if both.x86 and not both.still:
+            code = both.left.sweep(one)
             relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
             at, end = code.at[relative], code.end[relative]
 
             def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
                 behind = end[np.searchsorted(at, starts)] - starts
-                return addresses.same(one.addr + starts + behind + ones, two.addr + others + behind + twos)
+                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
 
             found.accept_fields(at, targets)
             if image.type == ET_EXEC or image.machine != EM_X86_64:
                 plain = code.at[~relative]
-                found.accept_fields(plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF))
+                found.accept_fields(
+                    plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
+                )
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
     if one.name == b".eh_frame_hdr":
-        found.accept(4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.addr + ones, two.addr + twos), signed=True)
+        found.accept(
+            4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.place + ones, two.place + twos), signed=True
+        )
     found.accept(
         4, 1 if tables else 4, one.addr,
-        lambda s, o, ones, twos: addresses.same(one.addr + s + ones, two.addr + o + twos), signed=True,
+        lambda s, o, ones, twos: addresses.same(one.place + s + ones, two.place + o + twos), signed=True,
     )  # fmt: skip
     if one.name == b".eh_frame":
         # Each record's distance to its CIE, where records before it grew.
-        found.accept(4, 4, one.addr, lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0), signed=True)
+        found.accept(
+            4,
+            4,
+            one.addr,
+            lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
+            signed=True,
+        )
     if found.open.any() and both.x86 and not one.flags & 1:
         begins = both.left.references(one)
         if len(begins):
 
-            def entries(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+            def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
                 index = np.searchsorted(begins, starts, "right") - 1
                 start = begins[np.maximum(index, 0)]
                 begin = both.pieces(pair).to(start)
                 code = np.zeros(len(starts), bool)
                 for other in both.pairs:
                     if other.one.code:
-                        target = one.addr + start + ones
-                        code |= (target >= other.one.addr) & (target < other.one.addr + other.one.size)
-                return (index >= 0) & (begin >= 0) & code & addresses.same(one.addr + start + ones, two.addr + begin + twos)
+                        target = one.place + start + ones
+                        code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
+                return (
+                    (index >= 0)
+                    & (begin >= 0)
+                    & code
+                    & addresses.same(one.place + start + ones, two.place + begin + twos)
+                )
 
             found.accept(4, 4, one.addr, entries, signed=True)
+
+
+def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
+    """Put displacements of code that are the same on both sides although what they led to moved."""
+    image = both.left.image
+    if not both.x86 or image.type == ET_REL or not len(stream.left) or not len(stream.right) or both.still:
+        return
+    code = both.left.sweep(pair.one)
+    relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
+    at, end = code.at[relative], code.end[relative]
+    pieces, addresses = both.pieces(pair), both.addresses
+    others = pieces.to(at)
+    whole = (others >= 0) & (pieces.to(at + 3) == others + 3) & (others + 4 <= len(stream.right))
+    at, end, others = at[whole], end[whole], others[whole]
+    ones = gather(np.frombuffer(stream.left, np.uint8), at, 4, "<", signed=True)
+    twos = gather(np.frombuffer(stream.right, np.uint8), others, 4, "<", signed=True)
+    left, right = pair.one.place + end + ones, pair.two.place + others + (end - at) + twos
+    bad = (ones == twos) & addresses.covered(left) & ~addresses.same(left, right)
+    for index in np.flatnonzero(bad)[:STALE_MAX].tolist():
+        a, b = int(at[index]), int(others[index])
+        symbol = at_symbol(both.left.named(pair.one), a)
+        name = symbol.name if symbol else b"%#x" % (pair.one.addr + a)
+        spans = (a + stream.one, a + 4 + stream.one), (b + stream.two, b + 4 + stream.two)
+        shown = f"leads to {int(left[index]):#x}, as before", f"leads to {int(right[index]):#x}: what it led to moved"
+        walk.put(f"{where}/function[*]", (name,), *spans, RAW, shown=shown)
 
 
 def _span(piece: Piece, stream: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -191,7 +248,9 @@ def _alone(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece
     _put_alone(walk, both, pair, where, data, piece.name, None, span)
 
 
-def _put_alone(walk: Walk, both: Both, pair: Pair, where: str, data: bytes, name: bytes | None, one: Any, two: Any) -> None:
+def _put_alone(
+    walk: Walk, both: Both, pair: Pair, where: str, data: bytes, name: bytes | None, one: Any, two: Any
+) -> None:
     if name is not None:
         walk.put(f"{where}/{'function' if pair.one.code else 'object'}[*]", (name,), one, two, RAW)
     elif not data.strip(b"\0") and pair.one.strings:
@@ -216,7 +275,7 @@ def _string_place(side: Any, section: Any, where: str, offset: int) -> str:
     return f"{where}/string[*]"
 
 
-def string_changed(walk: Walk, both: Both, pair: Pair, where: str, a: bytes, b: bytes, one: Any, two: Any, runs: Any = None) -> None:
+def string_changed(walk: Walk, both: Both, pair: Pair, where: str, a: bytes, b: bytes, one: Any, two: Any) -> None:
     """Put a string that is another one on the right."""
     places = [_string_place(side, section, where, span[0] - section.offset) for side, section, span in
               ((both.left, pair.one, one), (both.right, pair.two, two))]  # fmt: skip
@@ -247,27 +306,32 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
                     name = b"#%d" % index
                 groups.setdefault(("function", name, bounds[index]), []).append((a, b, size))
             continue
-        text = _text_around(stream, found.pieces.find(a), a, b)
+        text = _text_around(stream, found.pieces.find(a), a, b, pair.one)
         if text is not None:
             groups.setdefault(("string", b"", text), []).append((a, b, size))
         elif symbol is not None and a < symbol.start + max(symbol.size, 1):
             groups.setdefault(("object", symbol.name, symbol.start), []).append((a, b, size))
         else:
-            groups.setdefault(("", b"", 0 if len(groups) > 64 else a >> 6), []).append((a, b, size))
+            apart = pair.one.alloc and len(groups) <= GROUPS_MAX
+            groups.setdefault(("", b"", a >> 6 if apart else 0), []).append((a, b, size))
     for (kind, name, start), rows in groups.items():
-        _put_group(walk, both, pair, where, stream, found, kind, name, start, rows)
+        _put_group(walk, both, pair, where, stream, kind, name, start, rows)
 
 
-def _text_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
+def _text_around(stream: Stream, piece: Piece | None, a: int, b: int, section: Section) -> int | None:
     """Return where the text begins that a differing byte lies in on both sides, None where it is no text."""
+    least = 1 if section.strings else 4
+    numbers = not section.alloc and not section.strings
     start = stream.left.rfind(b"\0", max(0, a - 4096), a) + 1
     stop = stream.left.find(b"\0", a, a + 4096)
-    if piece is None or start < piece.l0 or start <= a - 4096 or stop < 0 or stop - start < 4 or stop > piece.l1:
+    if piece is None or start < piece.l0 or start <= a - 4096 or stop < 0 or stop - start < least or stop > piece.l1:
         return None
     while start < a and stream.left[start] < 0x20:
         start += 1
     other = b - (a - start)
     one, two = stream.left[start:stop], stream.right[other : other + stop - start]
+    if numbers and not (NAME.fullmatch(one) and NAME.fullmatch(two)):
+        return None
     # The same bounds on both sides: a string that became shorter in place is another matter.
     if stream.right[other + stop - start : other + stop - start + 1] != b"\0" or not texts(one, two):
         return None
@@ -275,7 +339,7 @@ def _text_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | N
 
 
 def _put_group(
-    walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing, kind: str, name: bytes, start: int, rows: Any
+    walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, kind: str, name: bytes, start: int, rows: Any
 ) -> None:
     l0, l1 = rows[0][0], rows[-1][0] + rows[-1][2]
     r0, r1 = rows[0][1], rows[-1][1] + rows[-1][2]
@@ -284,19 +348,24 @@ def _put_group(
         stop = stream.left.find(b"\0", start)
         one, two = stream.left[start:stop], stream.right[start + shift : stop + shift]
         if sum(row[2] for row in rows) == sum(x != y for x, y in zip(one, two, strict=False)):
-            spans = (start + stream.one, stop + stream.one), (start + shift + stream.one - stream.one + stream.two, stop + shift + stream.two)
+            spans = (
+                (start + stream.one, stop + stream.one),
+                (start + shift + stream.one - stream.one + stream.two, stop + shift + stream.two),
+            )
             string_changed(walk, both, pair, where, one, two, *spans)
             return
         kind = ""
     spans = (l0 + stream.one, l1 + stream.one), (r0 + stream.two, r1 + stream.two)
-    runs = [
+    runs: list[Any] | None = [
         ((a + stream.one, a + size + stream.one), (b + stream.two, b + size + stream.two)) for a, b, size in rows
     ]
-    if len(runs) == 1:
+    if len(rows) == 1:
         runs = None
     shown = None
     if kind == "function":
-        shown = _code_shown(both, pair, stream, rows[0][0], rows[0][0] + rows[0][2], rows[0][1], rows[0][1] + rows[0][2])
+        shown = _code_shown(
+            both, pair, stream, rows[0][0], rows[0][0] + rows[0][2], rows[0][1], rows[0][1] + rows[0][2]
+        )
         walk.put(f"{where}/function[*]", (name,), *spans, RAW, runs=runs, shown=shown)
     elif kind == "object":
         walk.put(f"{where}/object[*]", (name,), *spans, RAW, runs=runs, shown=_bytes_shown(stream, rows))
@@ -315,8 +384,10 @@ def _bytes_shown(stream: Stream, rows: Any) -> tuple[str, str]:
 def _code_shown(both: Both, pair: Pair, stream: Stream, l0: int, l1: int, r0: int, r1: int) -> tuple[str, str]:
     machine, order = both.left.image.machine, both.left.image.order
     texts_of = []
-    for side, section, data, start, stop in ((both.left, pair.one, stream.left, l0, l1), (both.right, pair.two, stream.right, r0, r1)):
+    for side, section, data, start, stop in (
+        (both.left, pair.one, stream.left, l0, l1),
+        (both.right, pair.two, stream.right, r0, r1),
+    ):
         starts = side.fields(section, np.array([start], np.int64)).starts.tolist() if both.x86 else []
         texts_of.append(instructions(data, start, min(stop, start + 32), section.addr, machine, order, starts))
     return texts_of[0], texts_of[1]
-

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from reprodiff.formats.elf.dwarf import units
 from reprodiff.formats.elf.names import ET_REL
-from reprodiff.formats.elf.parts import units
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing
 
@@ -41,7 +41,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
     grown = len(found.left) != len(found.right)
     if name.startswith((b".debug_", b".gdb")) and grown:
         _lengths(both, pair, found)
-    aligned = 4 if name in {b".debug_str_offsets"} else 1
+    aligned = 4 if name == b".debug_str_offsets" else 1
     for other in REFERS.get(name, ()):
         target = both.pair(other)
         if target is None or not target.one.stored or not target.two.stored:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC
 from reprodiff.formats.elf.pieces import Symbol
 from reprodiff.formats.elf.sequence import matched
+from reprodiff.formats.elf.x86 import ABSOLUTE
 
 
 def alike(
@@ -16,10 +18,13 @@ def alike(
     sides = []
     for side, section, rows in ((left, one, ones), (right, two, twos)):
         code = np.frombuffer(side.data(section), np.uint8).copy()
-        fields = side.fields(section, None) if side.image.machine in {3, 62} else None
+        fields = side.sweep(section) if side.image.machine in {EM_386, EM_X86_64} else None
         if fields is not None:
+            # Numbers of a program that is loaded anywhere are no addresses.
+            plain = side.image.type != ET_EXEC and side.image.machine == EM_X86_64
+            at = fields.at[fields.kind != ABSOLUTE] if plain else fields.at
             for i in range(4):
-                code[fields.at + i] = 0
+                code[at + i] = 0
         blank = code.tobytes()
         sides.append([blank[start : start + size] for start, size in rows])
     names: tuple[dict[int, int], dict[int, int]] = ({}, {})
@@ -30,19 +35,21 @@ def alike(
         names[0][i] = names[1][j] = number
         number += 1
 
-    at_i = at_j = 0
-    for i, j, count in [*matched(sides[0], sides[1]), (len(ones), len(twos), 0)]:
-        # Between what is alike, as many functions on both sides are the same ones in order.
-        if i - at_i == j - at_j:
-            for step in range(i - at_i):
-                pair(at_i + step, at_j + step)
+    for i, j, count in matched(sides[0], sides[1]):
         for step in range(count):
             pair(i + step, j + step)
-        at_i, at_j = i + count, j + count
     _elsewhere(sides, names, pair)
+    # What stands behind functions that are the same is the same, changed.
+    places = {number: j for j, number in names[1].items()}
+    twin = {i: places[number] for i, number in names[0].items()}
+    for i in range(len(ones)):
+        j = twin.get(i - 1, -1) + 1
+        if i not in names[0] and j not in names[1] and j < len(twos) and (i == 0 or i - 1 in twin):
+            pair(i, j)
+            twin[i] = j
     found = []
     for side_number, rows in enumerate((ones, twos)):
-        symbols = []
+        symbols: list[Symbol] = []
         for index, (start, size) in enumerate(rows):
             if symbols and start < symbols[-1].start + symbols[-1].size:
                 continue

@@ -44,6 +44,8 @@ def sysv(name: bytes) -> int:
 
 def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
     buckets, first, words, shift = struct.unpack_from(f"{image.order}4I", data)
+    if 16 + words * image.word + 4 * buckets > len(data):
+        return False
     bits = image.word * 8
     bloom = [0] * words
     heads = [0] * buckets
@@ -62,14 +64,15 @@ def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
     if chains:
         chains[-1] |= 1
     made = struct.pack(f"{image.order}4I{words}{'Q' if image.wide else 'I'}{buckets}I{len(chains)}I", buckets, first, words, shift, *bloom, *heads, *chains)  # fmt: skip
-    return made == data or (not chains and data.startswith(made[: 16 + words * image.word]))
+    empty = not chains and data.startswith(made[: 16 + words * image.word])
+    return bool(made == data or empty)
 
 
 def _sysv(image: Image, data: bytes, names: list[bytes]) -> bool:
     buckets, count = struct.unpack_from(f"{image.order}2I", data)
     if count != len(names):
         return False
-    rest = struct.unpack(f"{image.order}{buckets + count}I", data[8 : 8 + 4 * (buckets + count)])
+    rest: tuple[int, ...] = struct.unpack(f"{image.order}{buckets + count}I", data[8 : 8 + 4 * (buckets + count)])
     seen: set[int] = set()
     for slot, head in enumerate(rest[:buckets]):
         index = head
@@ -78,4 +81,4 @@ def _sysv(image: Image, data: bytes, names: list[bytes]) -> bool:
                 return False
             seen.add(index)
             index = rest[buckets + index]
-    return len(seen) == count - 1
+    return len(seen) + 1 == int(count)

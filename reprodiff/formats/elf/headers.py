@@ -5,9 +5,21 @@ from typing import Any
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, Segment
-from reprodiff.formats.elf.names import PT_LOAD, SHF_ALLOC, SHT_DYNSYM, SHT_GNU_VERDEF, SHT_GNU_VERNEED, SHT_NOBITS, SHT_NULL, SHT_SYMTAB
+from reprodiff.formats.elf.names import (
+    PT_LOAD,
+    SHF_ALLOC,
+    SHT_DYNSYM,
+    SHT_GNU_VERDEF,
+    SHT_GNU_VERNEED,
+    SHT_NOBITS,
+    SHT_NULL,
+    SHT_SYMTAB,
+)
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.tree import Table
+
+# What fills up between objects for the sake of their alignment is shorter.
+FILLED = 64
 
 
 class Record:
@@ -68,7 +80,9 @@ def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
         if section.type == SHT_NOBITS:
             inside = segment.vaddr <= section.addr and section.addr + section.size <= segment.vaddr + segment.memsz
         else:
-            inside = segment.offset <= section.offset and section.offset + section.size <= segment.offset + segment.filesz
+            inside = (
+                segment.offset <= section.offset and section.offset + section.size <= segment.offset + segment.filesz
+            )
         if inside:
             found.append(section)
     return found
@@ -82,14 +96,26 @@ def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     start = 0 if segment.offset == 0 else first.addr - segment.vaddr
     stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
     bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
-    return head, start, stop, last.addr + last.size - segment.vaddr - segment.memsz, segment.paddr - segment.vaddr, *sorted(bias)
+    return (
+        head,
+        start,
+        stop,
+        last.addr + last.size - segment.vaddr - segment.memsz,
+        segment.paddr - segment.vaddr,
+        *sorted(bias),
+    )
 
 
 def _segments(walk: Walk, both: Both) -> None:
     left, right = both.left.image, both.right.image
     table = left.layout.segment
     if len(left.segments) != len(right.segments):
-        _whole(walk, "elf/segments", (left.phoff, len(left.segments) * table.size), (right.phoff, len(right.segments) * table.size))
+        _whole(
+            walk,
+            "elf/segments",
+            (left.phoff, len(left.segments) * table.size),
+            (right.phoff, len(right.segments) * table.size),
+        )
         return
     for number, (one, two) in enumerate(zip(left.segments, right.segments, strict=True)):
         if one == two:
@@ -97,16 +123,31 @@ def _segments(walk: Walk, both: Both) -> None:
         inside, others = _inside(one, left.sections), _inside(two, right.sections)
         moved = ("p_offset", "p_vaddr", "p_paddr", "p_filesz", "p_memsz")
         if inside and others:
-            good = [both.to_right.get(s.index, -1) for s in inside if s.index in both.to_right] == [
-                s.index for s in others if s.index in set(both.to_right.values())
+            good = [both.to_right.get(s.number, -1) for s in inside if s.number in both.to_right] == [
+                s.number for s in others if s.number in set(both.to_right.values())
             ] and _ends(one, inside) == _ends(two, others)
         else:
             # Only the table of segments itself lies outside of all sections.
-            good = one.offset == left.phoff and two.offset == right.phoff
-        record = Record(walk, table, "elf/segments/segment", (), left.phoff + number * table.size, right.phoff + number * table.size)
+            good = _own(left, one) and _own(right, two)
+        record = Record(
+            walk, table, "elf/segments/segment", (), left.phoff + number * table.size, right.phoff + number * table.size
+        )
         for name in moved:
             record.put(name, good)
         record.rest(*moved)
+
+
+def _own(image: Image, segment: Segment) -> bool:
+    """Tell whether a segment is the table of segments, where the segment that loads it puts it."""
+    size = len(image.segments) * image.layout.segment.size
+    found = (segment.offset, segment.filesz, segment.memsz, segment.paddr)
+    return found == (image.phoff, size, size, segment.vaddr) and any(
+        other.type == PT_LOAD
+        and other.offset <= segment.offset
+        and segment.offset + size <= other.offset + other.filesz
+        and segment.vaddr - other.vaddr == segment.offset - other.offset
+        for other in image.segments
+    )
 
 
 def _whole(walk: Walk, where: str, left: tuple[int, int], right: tuple[int, int]) -> None:
@@ -119,16 +160,18 @@ def _sections(walk: Walk, both: Both) -> None:
     left, right = both.left.image, both.right.image
     table = left.layout.section
     names = both.by_index.get(_names_index(walk, both))
+    if walk.left.read(left.shoff, left.shoff + table.size) != walk.right.read(right.shoff, right.shoff + table.size):
+        Record(walk, table, "elf/sections/section", (), left.shoff, right.shoff).rest()
     for pair in both.pairs:
         one, two = pair.one, pair.two
-        starts = left.shoff + one.index * table.size, right.shoff + two.index * table.size
+        starts = left.shoff + one.number * table.size, right.shoff + two.number * table.size
         if walk.left.read(starts[0], starts[0] + table.size) == walk.right.read(starts[1], starts[1] + table.size):
             continue
         record = Record(walk, table, "elf/sections/section", (), *starts)
         # The names were read through these offsets, and are what aligned the sections.
         record.put("sh_name", names is not None)
         record.put("sh_offset", _offsets(left, one) and _offsets(right, two))
-        record.put("sh_size", bool(one.stored and two.stored) or _grown(both, pair))
+        record.put("sh_size", _contents(both, pair) if one.stored and two.stored else _grown(both, pair))
         record.put("sh_addr", _loaded(left, one) and _loaded(right, two))
         record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
         record.put("sh_info", _info(both, pair))
@@ -137,9 +180,13 @@ def _sections(walk: Walk, both: Both) -> None:
         record.rest("sh_addralign", "sh_name", "sh_offset", "sh_size", "sh_addr", "sh_link", "sh_info")
     for sections, image, side in ((both.only_left, left, 0), (both.only_right, right, 1)):
         for section in sections:
-            start = image.shoff + section.index * table.size
+            start = image.shoff + section.number * table.size
             span = (start, start + table.size)
-            walk.put_follow("elf/sections/section", (), span if side == 0 else (0, 0), span if side else (0, 0), RAW)
+            if section.stored:
+                walk.put_follow("elf/sections/section", (), (0, 0) if side else span, span if side else (0, 0), RAW)
+            else:
+                # No bytes of its own tell of it.
+                walk.put("elf/sections/section", (), None if side else span, span if side else None, RAW)
 
 
 def _names_index(walk: Walk, both: Both) -> int:
@@ -162,7 +209,11 @@ def _offsets(image: Image, section: Section) -> bool:
     if section.stored and section.alloc and image.segments:
         return _loaded(image, section)
     before = max(
-        (s.offset + s.stored for s in image.sections if s.index < section.index and s.offset + s.stored <= section.offset),
+        (
+            s.offset + s.stored
+            for s in image.sections
+            if s.stored and s is not section and s.offset + s.stored <= section.offset
+        ),
         default=image.layout.header.size,
     )
     gap = section.offset - before
@@ -172,14 +223,23 @@ def _offsets(image: Image, section: Section) -> bool:
 def _follows_memory(image: Image, section: Section) -> bool:
     """Tell whether a section without bytes has the offset that its address would have in its segment."""
     return any(
-        segment.type == PT_LOAD and section.offset - segment.offset == section.addr - segment.vaddr for segment in image.segments
+        segment.type == PT_LOAD and section.offset - segment.offset == section.addr - segment.vaddr
+        for segment in image.segments
     )
+
+
+def _contents(both: Both, pair: Pair) -> bool:
+    """Tell whether more than zeros at the end tells two sections of different sizes apart; strings are told each."""
+    return pair.one.strings or both.left.data(pair.one).rstrip(b"\0") != both.right.data(pair.two).rstrip(b"\0")
 
 
 def _grown(both: Both, pair: Pair) -> bool:
     """Tell whether a section without bytes has the size that its symbols on both sides make."""
     pieces = both.pieces(pair)
-    return bool(pieces.pieces) and all(piece.equal or piece.name is None for piece in pieces.pieces)
+    return bool(pieces.pieces) and all(
+        piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)
+        for piece in [*pieces.pieces, *pieces.added]
+    )
 
 
 def _info(both: Both, pair: Pair) -> bool:
@@ -193,4 +253,3 @@ def _info(both: Both, pair: Pair) -> bool:
     if one.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
         return False
     return both.to_right.get(one.info, -1) == two.info
-

@@ -29,7 +29,7 @@ NAME_MAX = 1 << 16
 class Section(NamedTuple):
     """A section header with its name; addresses, offsets and sizes in bytes."""
 
-    index: int
+    number: int
     name: bytes
     type: int
     flags: int
@@ -45,6 +45,11 @@ class Section(NamedTuple):
     def stored(self) -> int:
         """How many bytes of the file it has."""
         return 0 if self.type in {SHT_NOBITS, SHT_NULL} else self.size
+
+    @property
+    def place(self) -> int:
+        """Its address as a signed number of 64 bits, for arithmetic over arrays: that of a kernel is negative."""
+        return self.addr - (1 << 64) if self.addr >> 63 else self.addr
 
     @property
     def alloc(self) -> bool:
@@ -116,11 +121,25 @@ def _layout(wide: bool, order: str) -> Layout:
     places = [(name, word, True) for name in ("p_offset", "p_vaddr", "p_paddr", "p_filesz", "p_memsz")]
     if wide:
         segment = table(("p_type", 4, True), ("p_flags", 4, True), *places, ("p_align", 8, True))
-        symbol = table(("st_name", 4), ("st_info", 1, True), ("st_other", 1, True), ("st_shndx", 2), ("st_value", 8, True), ("st_size", 8))
+        symbol = table(
+            ("st_name", 4),
+            ("st_info", 1, True),
+            ("st_other", 1, True),
+            ("st_shndx", 2),
+            ("st_value", 8, True),
+            ("st_size", 8),
+        )
         chdr = table(("ch_type", 4), ("ch_reserved", 4), ("ch_size", 8), ("ch_addralign", 8))
     else:
         segment = table(("p_type", 4, True), *places, ("p_flags", 4, True), ("p_align", 4, True))
-        symbol = table(("st_name", 4), ("st_value", 4, True), ("st_size", 4), ("st_info", 1, True), ("st_other", 1, True), ("st_shndx", 2))
+        symbol = table(
+            ("st_name", 4),
+            ("st_value", 4, True),
+            ("st_size", 4),
+            ("st_info", 1, True),
+            ("st_other", 1, True),
+            ("st_shndx", 2),
+        )
         chdr = table(("ch_type", 4), ("ch_size", 4), ("ch_addralign", 4))
     section = table(
         ("sh_name", 4), ("sh_type", 4, True), ("sh_flags", word, True), ("sh_addr", word, True), ("sh_offset", word, True),
@@ -192,9 +211,7 @@ class Image:
         names = b""
         if names_at < count and rows[names_at][1] != SHT_NOBITS:
             names = self.source.read(rows[names_at][4], rows[names_at][4] + rows[names_at][5])
-        return [
-            Section(index, string(names, row[0]), *row[1:]) for index, row in enumerate(rows)
-        ]
+        return [Section(index, string(names, row[0]), *row[1:]) for index, row in enumerate(rows)]
 
     def _segments(self, count: int) -> list[Segment]:
         size = self.layout.segment.size
@@ -204,9 +221,9 @@ class Image:
         if len(data) < count * size:
             raise FormatError(f"{count} program headers do not fit into the file")
         if self.wide:
-            return [Segment(*row) for row in struct.iter_unpack(f"{self.order}IIQQQQQQ", data)]
+            return [Segment._make(row) for row in struct.iter_unpack(f"{self.order}IIQQQQQQ", data)]
         rows = struct.iter_unpack(f"{self.order}8I", data)
-        return [Segment(row[0], row[6], *row[1:6], row[7]) for row in rows]
+        return [Segment._make((row[0], row[6], *row[1:6], row[7])) for row in rows]
 
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""
@@ -229,7 +246,9 @@ class Image:
     def dynamic(self, data: bytes) -> list[tuple[int, int]]:
         """Return (tag, value) of the bytes of a dynamic section."""
         width = 2 * self.word
-        return list(struct.iter_unpack(f"{self.order}{'QQ' if self.wide else 'II'}", data[: len(data) // width * width]))
+        return list(
+            struct.iter_unpack(f"{self.order}{'QQ' if self.wide else 'II'}", data[: len(data) // width * width])
+        )
 
     def notes(self, data: bytes, align: int) -> Iterator[tuple[int, int, int, int, bytes]]:
         """Yield (start, descriptor's start, descriptor's stop, type, name) of well-formed notes in a row."""

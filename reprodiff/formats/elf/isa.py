@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.names import EM_X86_64
-from reprodiff.formats.elf.sides import Side
+from reprodiff.formats.elf.side import Side
 
 
 def wide(image: Image) -> int:

@@ -4,13 +4,16 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 from reprodiff.budget import Budget
-from reprodiff.codecs import BE, LE, LE_HEX, BE_HEX, TEXT, Codec, printable
+from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX, TEXT, Codec
 from reprodiff.errors import FormatError
+from reprodiff.formats.elf.dwarf import frames, unit_head, units
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     NOTES,
+    PT_LOAD,
     SHT_DYNAMIC,
     SHT_DYNSYM,
     SHT_FINI_ARRAY,
@@ -24,7 +27,6 @@ from reprodiff.formats.elf.names import (
     SHT_RELA,
     SHT_RELR,
     SHT_SYMTAB,
-    PT_LOAD,
     dynamic_name,
 )
 from reprodiff.sources import Source, chunks, spool
@@ -48,14 +50,14 @@ def partition(image: Image) -> list[Node]:
     if image.sections:
         nodes.append(_table(image.shoff, image.layout.section, len(image.sections), "sections", "section"))
     nodes.sort(key=lambda node: node.start)
-    for one, two in zip(nodes, nodes[1:], strict=False):
+    for one, two in pairwise(nodes):
         if one.stop > two.start:
             raise FormatError("the header tables overlap")
     if nodes[-1].stop > image.source.size:
         raise FormatError("a header table lies beyond the end of the file")
     fixed = nodes[:]
     claimed = [(s.offset, s.offset + s.stored, s) for s in image.sections if s.stored]
-    claimed.sort(key=lambda row: (row[0], -row[1], row[2].index))
+    claimed.sort(key=lambda row: (row[0], -row[1], row[2].number))
     last = 0
     for start, stop, section in claimed:
         # Of sections that share bytes the first has them: the others only refer to them.
@@ -67,8 +69,10 @@ def partition(image: Image) -> list[Node]:
         for segment in sorted(image.segments, key=lambda s: (s.offset, -s.filesz)):
             start, stop = segment.offset, segment.offset + segment.filesz
             start = max([start, *(node.stop for node in nodes if node.start <= start)])
-            if segment.type == PT_LOAD and start < stop <= image.source.size and not any(
-                node.start < stop and start < node.stop for node in nodes
+            if (
+                segment.type == PT_LOAD
+                and start < stop <= image.source.size
+                and not any(node.start < stop and start < node.stop for node in nodes)
             ):
                 nodes.append(Leaf("load", start, stop))
     nodes.sort(key=lambda node: node.start)
@@ -118,7 +122,9 @@ def _expand(group: Group, image: Image) -> list[Node]:
     if at < group.stop and nodes:
         rest = image.source.read(at, group.stop)
         nodes.append(
-            Leaf("rest", at, group.stop) if rest.strip(b"\0") else Leaf("padding", at, group.stop, Role.DERIVED, derive=zeros)
+            Leaf("rest", at, group.stop)
+            if rest.strip(b"\0")
+            else Leaf("padding", at, group.stop, Role.DERIVED, derive=zeros)
         )
     return nodes or whole
 
@@ -144,7 +150,7 @@ def _strings(image: Image, section: Section) -> list[Node]:
         stop = data.find(b"\0", at)
         stop = len(data) if stop < 0 else stop + 1
         leaf = Leaf("value", section.offset + at, section.offset + stop, Role.VALUE, TEXT)
-        nodes.append(Group("string", leaf.start, leaf.stop, listed([leaf]), data[at : stop].rstrip(b"\0")))
+        nodes.append(Group("string", leaf.start, leaf.stop, listed([leaf]), data[at:stop].rstrip(b"\0")))
         at = stop
     return nodes
 
@@ -162,7 +168,7 @@ def _symbols(image: Image, section: Section) -> list[Node]:
     return nodes
 
 
-def _rows(image: Image, section: Section, table: Table, name: str) -> list[Node]:
+def _rows(section: Section, table: Table, name: str) -> list[Node]:
     count = section.size // table.size
     if count > ENTRIES_MAX:
         return []
@@ -170,7 +176,7 @@ def _rows(image: Image, section: Section, table: Table, name: str) -> list[Node]
 
 
 def _relocations(image: Image, section: Section) -> list[Node]:
-    return _rows(image, section, image.layout.rela if section.type == SHT_RELA else image.layout.rel, "relocation")
+    return _rows(section, image.layout.rela if section.type == SHT_RELA else image.layout.rel, "relocation")
 
 
 def _dynamic(image: Image, section: Section) -> list[Node]:
@@ -201,7 +207,12 @@ def _notes(image: Image, section: Section) -> list[Node]:
         parts: list[Node] = [head]
         at = head.stop
         codec = TEXT if name == b"Go" else HEX
-        for what, to, role in (("name", head.stop + namesz, "v"), ("padding", base + desc, "p"), ("desc", base + stop, "d"), ("padding", base + end, "p")):
+        for what, to, role in (
+            ("name", head.stop + namesz, "v"),
+            ("padding", base + desc, "p"),
+            ("desc", base + stop, "d"),
+            ("padding", base + end, "p"),
+        ):
             if to > at:
                 derived = role == "p" and not image.source.read(at, to).strip(b"\0")
                 parts.append(
@@ -215,19 +226,23 @@ def _notes(image: Image, section: Section) -> list[Node]:
 
 def _pointers(image: Image, section: Section) -> list[Node]:
     table = Table(Field("address", image.word, LE_HEX if image.order == "<" else BE_HEX))
-    return _rows(image, section, table, "pointer")
+    return _rows(section, table, "pointer")
 
 
 def _hash(image: Image, section: Section) -> list[Node]:
     integer = LE if image.order == "<" else BE
-    names = ("nbucket", "nchain") if section.type == SHT_HASH else ("nbuckets", "symoffset", "bloom_size", "bloom_shift")
+    names = (
+        ("nbucket", "nchain") if section.type == SHT_HASH else ("nbuckets", "symoffset", "bloom_size", "bloom_shift")
+    )
     head = Record("header", section.offset, Table(*(Field(name, 4, integer) for name in names)))
     values = struct.unpack(f"{image.order}{len(names)}I", image.source.read(head.start, head.stop))
     end = section.offset + section.size
     stops = [values[0] * 4, values[1] * 4] if section.type == SHT_HASH else [values[2] * image.word, values[0] * 4]
     nodes: list[Node] = [head]
     at = head.stop
-    for name, size in zip(("buckets", "chains") if section.type == SHT_HASH else ("bloom", "buckets"), stops, strict=True):
+    for name, size in zip(
+        ("buckets", "chains") if section.type == SHT_HASH else ("bloom", "buckets"), stops, strict=True
+    ):
         nodes.append(Leaf(name, at, min(at + size, end)))
         at = nodes[-1].stop
     if at < end:
@@ -249,46 +264,6 @@ def _debuglink(image: Image, section: Section) -> list[Node]:
     return nodes
 
 
-def units(data: bytes, order: str) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (start, stop, offset size, version) of the units in a row of a DWARF section (DWARF 5, 7.4)."""
-    at = 0
-    while at + 6 <= len(data):
-        size = struct.unpack_from(f"{order}I", data, at)[0]
-        head, width = 4, 4
-        if size == 0xFFFFFFFF and at + 14 <= len(data):
-            size = struct.unpack_from(f"{order}Q", data, at + 4)[0]
-            head, width = 12, 8
-        stop = at + head + size
-        if size < 2 or stop > len(data):
-            return
-        yield at, stop, width, struct.unpack_from(f"{order}H", data, at + head)[0]
-        at = stop
-
-
-def _unit_head(name: bytes, width: int, version: int, kind: int) -> list[tuple[str, int]]:
-    """Return the fields of a unit's header after its length (DWARF 5, 7.5.1, 6.1.2, 6.2.4, 7.28)."""
-    if name in {b".debug_info", b".debug_types"}:
-        if version < 5:
-            fields = [("version", 2), ("debug_abbrev_offset", width), ("address_size", 1)]
-            return fields + ([("type_signature", 8), ("type_offset", width)] if name == b".debug_types" else [])
-        fields = [("version", 2), ("unit_type", 1), ("address_size", 1), ("debug_abbrev_offset", width)]
-        if kind in {4, 5}:
-            return [*fields, ("dwo_id", 8)]
-        return [*fields, ("type_signature", 8), ("type_offset", width)] if kind in {2, 6} else fields
-    if name == b".debug_aranges":
-        return [("version", 2), ("debug_info_offset", width), ("address_size", 1), ("segment_selector_size", 1)]
-    if name == b".debug_line":
-        sizes = [("address_size", 1), ("segment_selector_size", 1)] if version >= 5 else []
-        return [("version", 2), *sizes, ("header_length", width), ("minimum_instruction_length", 1)]
-    if name in {b".debug_rnglists", b".debug_loclists"}:
-        return [("version", 2), ("address_size", 1), ("segment_selector_size", 1), ("offset_entry_count", 4)]
-    if name == b".debug_str_offsets":
-        return [("version", 2), ("padding", 2)]
-    if name == b".debug_addr":
-        return [("version", 2), ("address_size", 1), ("segment_selector_size", 1)]
-    return [("version", 2)]
-
-
 def _units(image: Image, section: Section) -> list[Node]:
     data = image.data(section)
     integer = LE if image.order == "<" else BE
@@ -301,7 +276,7 @@ def _units(image: Image, section: Section) -> list[Node]:
         kind = data[start + head + 2]
         table = tables.get((width, version, kind))
         if table is None:
-            rows = [("unit_length", head), *_unit_head(section.name, width, version, kind)]
+            rows = [("unit_length", head), *unit_head(section.name, width, version, kind)]
             table = tables[width, version, kind] = Table(*(Field(name, size, integer) for name, size in rows))
         base = section.offset
         if table.size > stop - start:
@@ -313,26 +288,6 @@ def _units(image: Image, section: Section) -> list[Node]:
                 parts.append(Leaf("data", record.stop, base + stop))
         nodes.append(Group("unit", base + start, base + stop, listed(parts)))
     return nodes
-
-
-def frames(data: bytes, order: str) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, stop, CIE pointer) of the records of a frame table; 0 marks a CIE, -1 the terminator (LSB 10.6)."""
-    at = 0
-    while at + 4 <= len(data):
-        size = struct.unpack_from(f"{order}I", data, at)[0]
-        if size == 0:
-            yield at, at + 4, -1
-            at += 4
-            continue
-        head = 4
-        if size == 0xFFFFFFFF and at + 12 <= len(data):
-            size = struct.unpack_from(f"{order}Q", data, at + 4)[0]
-            head = 12
-        stop = at + head + size
-        if size < 4 or stop > len(data):
-            return
-        yield at, stop, struct.unpack_from(f"{order}I", data, at + head)[0]
-        at = stop
 
 
 def _frames(image: Image, section: Section) -> list[Node]:
@@ -390,9 +345,7 @@ def _compressed(image: Image, section: Section) -> list[Node]:
     if kind not in {1, 2} or head.stop >= section.offset + section.size:
         return []
     stop = section.offset + section.size
-    content = Content(
-        ("zlib", "zstd")[kind - 1], inflate(image.source, head.stop, stop, kind)
-    )
+    content = Content(("zlib", "zstd")[kind - 1], inflate(image.source, head.stop, stop, kind))
     return [head, Leaf("content", head.stop, stop, Role.PAYLOAD, content=content)]
 
 
@@ -411,7 +364,7 @@ def _zdebug(image: Image, section: Section) -> list[Node]:
 def _verneed(image: Image, section: Section) -> list[Node]:
     """Version requirements or definitions: records that name where the next lies (LSB 10.7); here as 4-byte words."""
     integer = LE_HEX if image.order == "<" else BE_HEX
-    return _rows(image, section, Table(Field("value", 4, integer)), "word")
+    return _rows(section, Table(Field("value", 4, integer)), "word")
 
 
 _BY_TYPE: dict[int, Callable[[Image, Section], list[Node]]] = {
@@ -422,6 +375,5 @@ _BY_TYPE: dict[int, Callable[[Image, Section], list[Node]]] = {
 }  # fmt: skip
 _BY_NAME: dict[bytes, Callable[[Image, Section], list[Node]]] = {
     b".gnu_debuglink": _debuglink, b".eh_frame": _frames, b".debug_frame": _frames,
-    **{name: _units for name in (b".debug_info", b".debug_types", b".debug_aranges", b".debug_line", b".debug_rnglists",
-                                 b".debug_loclists", b".debug_addr", b".debug_str_offsets")},
+    **dict.fromkeys((b".debug_info", b".debug_types", b".debug_aranges", b".debug_line", b".debug_rnglists", b".debug_loclists", b".debug_addr", b".debug_str_offsets"), _units),
 }  # fmt: skip

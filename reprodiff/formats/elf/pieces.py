@@ -46,11 +46,15 @@ class Pieces:
         self.rights = np.array([p.r0 for p in self.pieces], np.int64)
         self.others = np.array([p.r1 - p.r0 for p in self.pieces], np.int64)
         self.alike = np.array([p.equal for p in self.pieces], bool)
-        self.tails = np.array([0 if p.equal else _tail(left[p.l0 : p.l1], right[p.r0 : p.r1]) for p in self.pieces], np.int64)
+        self.tails = np.array(
+            [0 if p.equal else _tail(left[p.l0 : p.l1], right[p.r0 : p.r1]) for p in self.pieces], np.int64
+        )
 
     @property
     def identity(self) -> bool:
-        return len(self.pieces) == 1 and self.pieces[0].equal and self.pieces[0].r0 == self.pieces[0].l0 and not self.added
+        return (
+            len(self.pieces) == 1 and self.pieces[0].equal and self.pieces[0].r0 == self.pieces[0].l0 and not self.added
+        )
 
     def find(self, offset: int) -> Piece | None:
         """Return the piece that a left offset lies in."""
@@ -68,7 +72,11 @@ class Pieces:
         ok = (inside >= 0) & (inside < length)
         tail = inside >= length - self.tails[index]
         ahead = ok & (self.alike[index] | ((inside == 0) & (other > 0)))
-        return np.where(ahead, self.rights[index] + inside, np.where(ok & tail & (self.tails[index] > 0), self.rights[index] + other - (length - inside), -1))
+        return np.where(
+            ahead,
+            self.rights[index] + inside,
+            np.where(ok & tail & (self.tails[index] > 0), self.rights[index] + other - (length - inside), -1),
+        )
 
 
 def _tail(left: bytes, right: bytes) -> int:
@@ -153,14 +161,14 @@ def _gap(
         found.add(base + one.start(), base + one.end(), base + two.start(), base + two.end())
         a0, b0 = one.end(), two.end()
     if a[a0:a1] != b[b0:b1]:
-        one, two = _filled(a, a0, a1), _filled(b, b0, b1)
-        if one[1] - one[0] != two[1] - two[0]:
-            one, two = (one[0] // 4 * 4, -(-one[1] // 4) * 4), (two[0] // 4 * 4, -(-two[1] // 4) * 4)
-        inside = a0 <= one[0] and one[1] <= a1 and b0 <= two[0] and two[1] <= b1
-        if inside and one[1] - one[0] == two[1] - two[0]:
-            found.add(base + a0, base + one[0], base + b0, base + two[0])
-            found.add(base + one[0], base + one[1], base + two[0], base + two[1])
-            a0, b0 = one[1], two[1]
+        x, y = _filled(a, a0, a1), _filled(b, b0, b1)
+        if x[1] - x[0] != y[1] - y[0]:
+            x, y = (x[0] // 4 * 4, -(-x[1] // 4) * 4), (y[0] // 4 * 4, -(-y[1] // 4) * 4)
+        inside = a0 <= x[0] and x[1] <= a1 and b0 <= y[0] and y[1] <= b1
+        if inside and x[1] - x[0] == y[1] - y[0]:
+            found.add(base + a0, base + x[0], base + b0, base + y[0])
+            found.add(base + x[0], base + x[1], base + y[0], base + y[1])
+            a0, b0 = x[1], y[1]
     found.add(base + a0, base + a1, base + b0, base + b1)
 
 

@@ -1,5 +1,7 @@
 """What a person is shown of code that differs: a few instructions where a disassembler is installed, else bytes."""
 
+from typing import Any
+
 from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_X86_64
 
 MOST = 3
@@ -19,7 +21,7 @@ def instructions(code: bytes, start: int, stop: int, base: int, machine: int, or
     engine = _engine(machine, order)
     if engine is None:
         return code[start : min(stop, start + 16)].hex(" ") + ("…" if stop > start + 16 else "")
-    found = []
+    found: list[str] = []
     for instruction in engine.disasm(code[first : stop + BEHIND], base + first):
         if instruction.address >= base + stop:
             break
@@ -31,7 +33,7 @@ def instructions(code: bytes, start: int, stop: int, base: int, machine: int, or
     return "; ".join(found) or code[start : min(stop, start + 16)].hex(" ")
 
 
-def _engine(machine: int, order: str) -> "object | None":
+def _engine(machine: int, order: str) -> Any:
     try:
         import capstone
     except ImportError:

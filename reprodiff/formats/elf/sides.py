@@ -1,198 +1,40 @@
 """Both files side by side: which sections correspond, what symbols they have, and where their bytes moved to."""
 
 import re
-import struct
 from bisect import bisect_right
 from typing import Any
 
 import numpy as np
 
 from reprodiff.budget import Budget
-from reprodiff.errors import FormatError
-from reprodiff.formats.elf import x86
-from reprodiff.formats.elf.image import Image, Section, string
+from reprodiff.formats.elf.dwarf import frames, units
+from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_X86_64,
-    ET_REL,
     SHF_TLS,
     SHF_WRITE,
-    SHN_LORESERVE,
-    SHT_DYNSYM,
     SHT_NOBITS,
     SHT_NULL,
     SHT_PROGBITS,
-    SHT_SYMTAB,
-    STT_FILE,
-    STT_FUNC,
-    STT_GNU_IFUNC,
-    STT_OBJECT,
-    STT_TLS,
 )
-from reprodiff.formats.elf.parts import decoded, frames, units
-from reprodiff.formats.elf.pieces import PRINTED, Piece, Pieces, Symbol, by_content, by_symbols, filled, identity, strings, texts
-from reprodiff.formats.elf.words import Addresses, gather
+from reprodiff.formats.elf.pieces import (
+    PRINTED,
+    Piece,
+    Pieces,
+    Symbol,
+    by_content,
+    by_symbols,
+    filled,
+    identity,
+    strings,
+    texts,
+)
+from reprodiff.formats.elf.side import Side
+from reprodiff.formats.elf.words import Addresses
 
 # What link-time optimization and section names of one translation unit end in.
 HASH = re.compile(rb"\.[0-9a-f]{8,16}(?:\.[0-9a-f]{8,16})?$")
-BATCH = 2 << 20
-
-
-class Side:
-    """One file: its sections' bytes, kept as long as they are compared."""
-
-    def __init__(self, image: Image, budget: Budget) -> None:
-        self.image = image
-        self.budget = budget
-        self._data: dict[int, bytes] = {}
-        self._named: dict[int, list[Symbol]] | None = None
-        self._bounds: dict[int, list[int]] = {}
-        self._references: dict[int, Any] = {}
-
-    def data(self, section: Section) -> bytes:
-        """Return the bytes of a section, decoded where they are compressed and whole."""
-        found = self._data.get(section.index)
-        if found is None:
-            found = self._data[section.index] = self._read(section)
-        return found
-
-    def _read(self, section: Section) -> bytes:
-        if section.compressed:
-            try:
-                source = decoded(self.image, section)(self.budget)
-                return source.read(0, source.size)
-            except (FormatError, struct.error):
-                pass
-        return self.image.data(section)
-
-    def forget(self, section: Section) -> None:
-        """Let go of the bytes of a section that nothing refers to."""
-        self._data.pop(section.index, None)
-
-    def named(self, section: Section) -> list[Symbol]:
-        """Return functions and objects of a section by offset, one for each place."""
-        if self._named is None:
-            self._named = self._symbols()
-        return self._named.get(section.index, [])
-
-    def _symbols(self) -> dict[int, list[Symbol]]:
-        tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
-            s for s in self.image.sections if s.type == SHT_DYNSYM
-        ]
-        found: dict[int, dict[int, Symbol]] = {}
-        if not tables or tables[0].compressed:
-            return {}
-        table = tables[0]
-        names = self.image.linked(table)
-        text = self.data(names) if names else b""
-        file = b""
-        seen: dict[tuple[bytes, bytes], int] = {}
-        sections = self.image.sections
-        relocatable = self.image.type == ET_REL
-        wanted = {STT_FUNC, STT_OBJECT, STT_GNU_IFUNC, STT_TLS}
-        for name, info, _other, shndx, value, size in self.image.symbols(self.data(table)):
-            kind = info & 15
-            if kind == STT_FILE:
-                file = string(text, name)
-                continue
-            if kind not in wanted or not 0 < shndx < min(len(sections), SHN_LORESERVE):
-                continue
-            start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
-            if not 0 <= start <= sections[shndx].size or start + size > sections[shndx].size:
-                continue
-            label = string(text, name)
-            scope = file.rpartition(b"/")[2] if info >> 4 == 0 else b""
-            number = seen.get((label, scope), 0)
-            seen[label, scope] = number + 1
-            places = found.setdefault(shndx, {})
-            symbol = Symbol(start, size, (label, scope, number))
-            old = places.get(start)
-            # Of aliases one: the longest, then the first name.
-            if old is None or (-size, symbol.key) < (-old.size, old.key):
-                places[start] = symbol
-        result = {}
-        for index, places in found.items():
-            rows: list[Symbol] = []
-            for start in sorted(places):
-                # What lies inside another is part of it.
-                if rows and start < rows[-1].start + rows[-1].size:
-                    continue
-                rows.append(places[start])
-            result[index] = rows
-        return result
-
-    def bounds(self, section: Section) -> list[int]:
-        """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""
-        found = self._bounds.get(section.index)
-        if found is None:
-            places = {symbol.start for symbol in self.named(section)}
-            places |= {start for start, _size in self.ranges(section)}
-            found = self._bounds[section.index] = sorted({0, *places})
-        return found
-
-    def ranges(self, section: Section) -> list[tuple[int, int]]:
-        """Return (offset, size) of the functions that .eh_frame lists in a section; [] where its encoding is another
-        than pc-relative, 4 bytes, as all compilers write on x86 and AArch64."""
-        table = self.image.by_name.get(b".eh_frame")
-        if table is None or table.type == SHT_NOBITS or self.image.type == ET_REL:
-            return []
-        data = self.data(table)
-        order = "little" if self.image.order == "<" else "big"
-        found = []
-        for start, stop, pointer in frames(data, self.image.order):
-            if pointer > 0 and stop - start >= 16:
-                at = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + table.addr + start + 8  # type: ignore[arg-type]
-                size = int.from_bytes(data[start + 12 : start + 16], order)  # type: ignore[arg-type]
-                if section.addr <= at and at + size <= section.addr + section.size:
-                    found.append((at - section.addr, size))
-        return sorted(set(found))
-
-    def fields(self, section: Section, offsets: Any) -> x86.Fields:
-        """Return the fields of the instructions of all functions that the offsets lie in; the whole section for None."""
-        code = self.data(section)
-        bounds = np.array(self.bounds(section), np.int64)
-        if offsets is None:
-            chosen = np.arange(len(bounds))
-        else:
-            chosen = np.unique(np.searchsorted(bounds, offsets, "right") - 1)
-        stops = np.append(bounds[1:], len(code))
-        parts: list[x86.Fields] = []
-        starts: list[int] = []
-        first = last = -1
-
-        def flush() -> None:
-            if starts:
-                got = x86.fields(code[first:last], [start - first for start in starts], self.image.machine == EM_X86_64)
-                parts.append(x86.Fields(got.at + first, got.kind, got.end + first, got.starts + first))
-
-        for index in chosen.tolist():
-            start, stop = int(bounds[index]), int(stops[index])
-            if starts and (start > last + 64 or stop - first > BATCH):
-                flush()
-                starts = []
-            if not starts:
-                first = start
-            starts.append(start)
-            last = stop
-        flush()
-        if not parts:
-            empty = np.zeros(0, np.int64)
-            return x86.Fields(empty, empty, empty, empty)
-        return x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-    def references(self, section: Section) -> Any:
-        """Return the offsets in a section that code refers to, in order: where tables begin."""
-        found = self._references.get(section.index)
-        if found is None:
-            hits = [np.zeros(0, np.int64)]
-            for code in self.image.sections if self.image.machine == EM_X86_64 else ():
-                if code.code and code.stored:
-                    fields = self.fields(code, None)
-                    at, end = fields.at[fields.kind == x86.RIP], fields.end[fields.kind == x86.RIP]
-                    target = gather(np.frombuffer(self.data(code), np.uint8), at, 4, "<", True) + end + code.addr - section.addr
-                    hits.append(target[(target >= 0) & (target < section.size)])
-            found = self._references[section.index] = np.unique(np.concatenate(hits))
-        return found
 
 
 class Pair:
@@ -203,6 +45,15 @@ class Pair:
         self.two = two
         self.moved = False
         self._pieces: Pieces | None = None
+
+    @property
+    def known(self) -> bool:
+        return self._pieces is not None
+
+    def take(self, pieces: list[Piece] | None) -> None:
+        """Take a map that was made elsewhere."""
+        if pieces is not None:
+            self._pieces = Pieces(pieces)
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
@@ -228,11 +79,11 @@ class Pair:
                 cut.append(piece)
                 continue
             for (a0, a1), (b0, b1) in zip(
-                zip([piece.l0, *i], [*i, piece.l1], strict=True), zip([piece.r0, *j], [*j, piece.r1], strict=True), strict=True
+                zip([piece.l0, *i], [*i, piece.l1], strict=True),
+                zip([piece.r0, *j], [*j, piece.r1], strict=True),
+                strict=True,
             ):
-                cut += [
-                    Piece(a0 + p.l0, a0 + p.l1, b0 + p.r0, b0 + p.r1) for p in filled(a[a0:a1], b[b0:b1])
-                ]
+                cut += [Piece(a0 + p.l0, a0 + p.l1, b0 + p.r0, b0 + p.r1) for p in filled(a[a0:a1], b[b0:b1])]
         return cut
 
     def _align(self, left: Side, right: Side) -> Pieces:
@@ -322,13 +173,53 @@ class Both:
     def __init__(self, left: Image, right: Image, budget: Budget) -> None:
         self.left, self.right = Side(left, budget), Side(right, budget)
         self.pairs, self.only_left, self.only_right = _align_sections(left.sections, right.sections)
-        self.to_right = {pair.one.index: pair.two.index for pair in self.pairs}
-        self.by_index = {pair.one.index: pair for pair in self.pairs}
+        self.to_right = {pair.one.number: pair.two.number for pair in self.pairs}
+        self.by_index = {pair.one.number: pair for pair in self.pairs}
         self._addresses: Addresses | None = None
+        self._still: bool | None = None
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     def pieces(self, pair: Pair) -> Pieces:
+        """Return the map of a section pair."""
+        if pair.one.name == b".eh_frame" and pair.one.stored and pair.two.stored and not pair.known:
+            pair.take(self._frames(pair))
         return pair.pieces(self.left, self.right)
+
+    def _frames(self, pair: Pair) -> list[Piece] | None:
+        """Align the records of a frame table by the functions that they describe; None where these did not move."""
+        code = [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored]
+        maps = [self.pieces(p) for p in code]
+        a, b = self.left.data(pair.one), self.right.data(pair.two)
+        if all(pieces.identity for pieces in maps) and len(a) == len(b):
+            return None
+        order: Any = "little" if self.left.image.order == "<" else "big"
+
+        def rows(data: bytes, section: Section) -> list[tuple[int, int, int | None]]:
+            found = []
+            for start, stop, pointer in frames(data, "<" if order == "little" else ">"):
+                place = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + section.addr + start + 8
+                found.append((start, stop, place if pointer > 0 else None))
+            return found
+
+        ones, twos = rows(a, pair.one), rows(b, pair.two)
+        places = {place: (start, stop) for start, stop, place in twos if place is not None}
+        others = [(start, stop) for start, stop, place in twos if place is None]
+        found: list[Piece] = []
+        for start, stop, place in ones:
+            twin = None
+            if place is None:
+                twin = others.pop(0) if others else None
+            else:
+                for p, pieces in zip(code, maps, strict=True):
+                    if p.one.addr <= place < p.one.addr + p.one.size:
+                        to = int(pieces.to(np.array([place - p.one.addr], np.int64))[0])
+                        twin = places.pop(to + p.two.addr, None) if to >= 0 else None
+            found.append(Piece(start, stop, *(twin or (0, 0))))
+        used = {(piece.r0, piece.r1) for piece in found}
+        found += [Piece(0, 0, start, stop) for start, stop, _place in twos if (start, stop) not in used]
+        end = max((stop for _start, stop, _place in ones), default=0), max((stop for _s, stop, _p in twos), default=0)
+        found.append(Piece(end[0], len(a), end[1], len(b)))
+        return [piece for piece in found if piece.l1 > piece.l0 or piece.r1 > piece.r0]
 
     def pair(self, name: bytes) -> Pair | None:
         """Return the first section pair of a name."""
@@ -342,16 +233,31 @@ class Both:
         return None
 
     @property
+    def still(self) -> bool:
+        """Whether nothing that is loaded lies elsewhere on the other side."""
+        if self._still is None:
+            loaded = [pair for pair in self.pairs if _mapped(pair.one) and _mapped(pair.two)]
+            self._still = all(pair.one.addr == pair.two.addr and self.pieces(pair).identity for pair in loaded)
+        return self._still
+
+    @property
     def addresses(self) -> Addresses:
         """The map of all allocated sections and of the headers before them."""
         if self._addresses is None:
             parts = [
-                (p.one.addr, p.one.size, p.two.addr, p.two.size, self.pieces(p))
+                (p.one.place, p.one.size, p.two.place, p.two.size, self.pieces(p))
                 for p in self.pairs
                 if _mapped(p.one) and _mapped(p.two)
             ]
             heads = [
-                next((s.vaddr for s in side.image.segments if s.type == 1 and s.offset == 0 and s.filesz), None)
+                next(
+                    (
+                        s.vaddr - (1 << 64) if s.vaddr >> 63 else s.vaddr
+                        for s in side.image.segments
+                        if s.type == 1 and s.offset == 0 and s.filesz
+                    ),
+                    None,
+                )
                 for side in (self.left, self.right)
             ]
             size = self.left.image.layout.header.size
@@ -381,8 +287,8 @@ def _align_sections(ones: list[Section], twos: list[Section]) -> tuple[list[Pair
             else:
                 rest.append(section)
         left = rest
-        right = sorted((s for twins in places.values() for s in twins), key=lambda s: s.index)
-    pairs.sort(key=lambda pair: pair.one.index)
+        right = sorted((s for twins in places.values() for s in twins), key=lambda s: s.number)
+    pairs.sort(key=lambda pair: pair.one.number)
     return pairs, left, right
 
 

@@ -1,13 +1,16 @@
 """Compare two ELF files: headers and sections one by one, each by what kind of words it holds."""
 
+import re
 from typing import Any
 
-from reprodiff.codecs import RAW
+from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import contents, headers, tables
-from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf import contents, dynamic, headers, tables
+from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
+    DT_RPATH,
+    DT_RUNPATH,
     SHT_DYNAMIC,
     SHT_DYNSYM,
     SHT_GNU_HASH,
@@ -20,16 +23,19 @@ from reprodiff.formats.elf.names import (
     SHT_RELA,
     SHT_RELR,
     SHT_SYMTAB,
+    dynamic_name,
 )
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, children
 
+SYSTEM = re.compile(rb"/(?:usr/)?(?:local/)?lib(?:\d+|x?32|64)?(?:/|$)|/opt/")
+
 _TABLES = {
     SHT_SYMTAB: tables.symbols, SHT_DYNSYM: tables.symbols, SHT_RELA: tables.relocations, SHT_REL: tables.relocations,
-    SHT_DYNAMIC: tables.dynamic, SHT_HASH: tables.hashes, SHT_GNU_HASH: tables.hashes,
-    SHT_GNU_VERSYM: tables.versions, SHT_GNU_VERNEED: tables.requirements, SHT_GNU_VERDEF: tables.requirements,
-    SHT_RELR: tables.packed,
+    SHT_DYNAMIC: dynamic.dynamic, SHT_HASH: dynamic.hashes, SHT_GNU_HASH: dynamic.hashes,
+    SHT_GNU_VERSYM: dynamic.versions, SHT_GNU_VERNEED: dynamic.requirements, SHT_GNU_VERDEF: dynamic.requirements,
+    SHT_RELR: dynamic.packed,
 }  # fmt: skip
 
 
@@ -45,22 +51,43 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
     nodes = children(left), children(right)
     headers.compare(walk, both)
     shown = [{id(n.info) for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]
-    groups = [{n.info.index: n for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]
+    groups = [
+        {n.info.number: n for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes
+    ]
     for pair in both.pairs:
         walk.budget.check_time()
-        a, b = groups[0].get(pair.one.index), groups[1].get(pair.two.index)
+        a, b = groups[0].get(pair.one.number), groups[1].get(pair.two.number)
         if a is not None and b is not None and id(a.info) in shown[0] and id(b.info) in shown[1]:
             section(walk, both, pair, a, b)
         elif a is not None or b is not None:
-            walk.alone(a, b if a is None else None, f"elf/{(a or b).name}", ())  # type: ignore[union-attr]
-            if a is not None and b is not None:
-                walk.alone(None, b, f"elf/{b.name}", ())
+            walk.alone(a, None if a is not None else b, f"elf/{pair.one.label}", ())
     for number, sections in enumerate((both.only_left, both.only_right)):
         for item in sections:
-            node = groups[number].get(item.index)
+            node = groups[number].get(item.number)
             if node is not None:
-                walk.alone(*((node, None) if number == 0 else (None, node)), f"elf/{node.name}", ())
+                walk.alone(node if number == 0 else None, node if number else None, f"elf/{node.name}", ())
     _between(walk, *nodes)
+    for image, side in ((one, "left"), (two, "right")):
+        for tag, text in search_paths(image):
+            walk.notice(
+                "security", f"{side}: {dynamic_name(tag)} looks for libraries outside of the system: {name_text(text)}"
+            )
+
+
+def search_paths(image: Image) -> list[tuple[int, bytes]]:
+    """Return (tag, directory) of what RPATH and RUNPATH name outside of the directories of the system."""
+    section = next((s for s in image.sections if s.type == SHT_DYNAMIC and s.stored), None)
+    table = image.linked(section) if section else None
+    if section is None or table is None:
+        return []
+    text = image.data(table)
+    return [
+        (tag, entry)
+        for tag, value in image.dynamic(image.data(section))
+        if tag in {DT_RPATH, DT_RUNPATH}
+        for entry in string(text, value).split(b":")
+        if not entry.startswith((b"$ORIGIN", b"${ORIGIN}", b"$LIB")) and not SYSTEM.match(entry)
+    ]
 
 
 def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
@@ -74,6 +101,8 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         compressed(walk, both, pair, a, b)
         return
     left, right = both.left.data(one), both.right.data(two)
+    if one.code and one.alloc:
+        contents.stale(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
     check = _TABLES.get(one.type)
     if left == right and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
@@ -88,7 +117,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
 
 
 def _forget(both: Both, pair: Pair) -> None:
-    if not pair.one.alloc and not pair.one.strings and not pair.one.type == SHT_SYMTAB:
+    if not pair.one.alloc and not pair.one.strings and pair.one.type != SHT_SYMTAB:
         both.left.forget(pair.one)
         both.right.forget(pair.two)
 
@@ -127,7 +156,9 @@ def compressed(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         return
     inner = walk.enter(leaves[0], leaves[1], f"elf/{a.name}/content", *sources)
     if inner is not None:
-        contents.compare(inner, both, pair, f"elf/{a.name}", contents.Stream(both.left.data(one), both.right.data(two), 0, 0))
+        contents.compare(
+            inner, both, pair, f"elf/{a.name}", contents.Stream(both.left.data(one), both.right.data(two), 0, 0)
+        )
 
 
 def _between(walk: Walk, ones: list[Node], twos: list[Node]) -> None:
@@ -140,7 +171,13 @@ def _between(walk: Walk, ones: list[Node], twos: list[Node]) -> None:
             if grown:
                 first = left or right
                 span = (first[0].start, first[0].stop)
-                walk.put_follows("elf/padding", 1, grown, span if left else (0, 0), span if not left else (right[0].start, right[0].stop) if right else (0, 0))
+                walk.put_follows(
+                    "elf/padding",
+                    1,
+                    grown,
+                    span if left else (0, 0),
+                    span if not left else (right[0].start, right[0].stop) if right else (0, 0),
+                )
             continue
         for one, two in zip(left, right, strict=False):
             walk.nodes(one, two, f"elf/{name}", ())

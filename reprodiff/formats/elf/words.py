@@ -56,7 +56,7 @@ class Differing:
             if not len(chosen):
                 return
             one, two = self.one[chosen], self.two[chosen]
-            off = (one + base) % align if back < 0 else back
+            off = (one + base % align) % align if back < 0 else back
             self._try(chosen, one - off, two - off, width, check, signed)
 
     def _try(self, chosen: Any, starts: Any, others: Any, width: int, check: Check, signed: bool) -> None:
@@ -125,11 +125,19 @@ class Addresses:
         at = np.minimum(np.searchsorted(self.ends, one), len(self.ends) - 1)
         return ok | tail | ((self.ends[at] == one) & (self.right_ends[at] == two))
 
+    def covered(self, places: Any) -> Any:
+        """Tell which left addresses lie in what is as long on both sides: each has exactly one counterpart."""
+        if not len(self.starts):
+            return np.zeros(len(places), bool)
+        index = np.maximum(np.searchsorted(self.starts, places, "right") - 1, 0)
+        inside = places - self.starts[index]
+        return (inside >= 0) & (inside < self.lengths[index]) & self.alike[index]
+
     def one(self, left: int, right: int) -> bool:
         """As `same` for one pair."""
-        if not (0 <= left < 1 << 63 and 0 <= right < 1 << 63):
-            return left == right
-        return bool(self.same(np.array([left], np.int64), np.array([right], np.int64))[0])
+        return bool(
+            self.same(np.array([left], np.uint64).view(np.int64), np.array([right], np.uint64).view(np.int64))[0]
+        )
 
 
 def _join(arrays: list[Any]) -> Any:

@@ -84,15 +84,17 @@ def _cores(data: Any, wide: bool) -> dict[str, tuple[Any, Any, Any]]:
         length += np.where(has, modrm_size, 0).astype(np.uint8)
         field[has & modrm_bare] = 2
         kind[has & modrm_bare] = RIP
-        immediate = np.where(_IMM8[data], 1, 0) + np.where(_IMMZ[data], z, 0)
-        immediate += np.where((data == 0xF6) & (reg < 2), 1, 0) + np.where((data == 0xF7) & (reg < 2), z, 0)
-        immediate += np.where((data >= 0xB8) & (data <= 0xBF), 8 if state == "w" else z, 0)
-        immediate += np.where((data >= 0xA0) & (data <= 0xA3), 8 if wide else 4, 0)
-        immediate += np.where((data == 0xC2) | (data == 0xCA), 2, 0) + np.where(data == 0xC8, 3, 0)
+        immediate = _IMM8[data].view(np.uint8) + _IMMZ[data] * np.uint8(z)
+        immediate += (data == 0xF6) & (reg < 2)
+        immediate += ((data == 0xF7) & (reg < 2)) * np.uint8(z)
+        immediate += ((data >= 0xB8) & (data <= 0xBF)) * np.uint8(8 if state == "w" else z)
+        immediate += ((data >= 0xA0) & (data <= 0xA3)) * np.uint8(8 if wide else 4)
+        immediate += ((data == 0xC2) | (data == 0xCA)) * np.uint8(2)
+        immediate += (data == 0xC8) * np.uint8(3)
         absolute = (_IMMZ[data] | ((data >= 0xB8) & (data <= 0xBF) & (state != "w"))) & (z == 4) & (field == 0)
         field[absolute] = length[absolute]
         kind[absolute] = ABSOLUTE
-        length = length + immediate.astype(np.uint8)
+        length = length + immediate
         jump = _REL32[data]
         length[jump] = 5
         field[jump] = 1
@@ -180,11 +182,12 @@ def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
     steps = length.tolist()
     found: list[int] = []
     add = found.append
-    for at, stop in zip(starts, [*starts[1:], len(code)], strict=True):
+    for start, stop in zip(starts, [*starts[1:], len(code)], strict=True):
+        at = start
         while at < stop:
             add(at)
             at += steps[at] or 1
-    places = np.array(found, np.int64)
+    places = np.fromiter(found, np.int64, len(found))
     there = places[field[places] > 0]
     end = there + length[there]
     at = there + field[there]

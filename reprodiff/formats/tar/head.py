@@ -47,7 +47,9 @@ def _write(old: bytes, known: dict[bytes, bytes]) -> bytes:
         head[start:stop] = spell_number(number(old[start:stop]), stop - start)
         if records.get(keyword) == b"%d" % number(old[start:stop]):
             del records[keyword]
-    head[156:157] = b"0" if old[156:157] == b"\0" else old[156:157]
+    # A v7 directory is told by the slash at the end of its name; with another typeflag not all readers look at that.
+    plain = b"5" if path.endswith(b"/") else b"0"
+    head[156:157] = plain if old[156:157] == b"\0" else old[156:157]
     head[257:265] = b"ustar\00000"
     head[265:297] = _text(old[265:297].split(b"\0", 1)[0], 32, b"uname", records)
     head[297:329] = _text(old[297:329].split(b"\0", 1)[0], 32, b"gname", records)

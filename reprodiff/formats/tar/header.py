@@ -1,5 +1,6 @@
 """The tar header block, the pax record, and how both spell their values (POSIX.1-2017 pax; GNU tar manual)."""
 
+from functools import lru_cache
 from zlib import adler32
 
 from reprodiff.codecs import RAW, TEXT, Codec, show_mode, show_time
@@ -8,6 +9,7 @@ from reprodiff.tree import Field, Refs, Role, Table
 BLOCK = 512
 
 
+@lru_cache(4096)
 def number(raw: bytes) -> int:
     """Return the value of a numeric field: octal text, or base 256 where the first bit is set (GNU)."""
     if raw[0] & 0x80:
@@ -18,6 +20,7 @@ def number(raw: bytes) -> int:
     return int(digits, 8) if digits else 0
 
 
+@lru_cache(4096)
 def spell_number(value: int, size: int) -> bytes:
     """Return a numeric field of `size` bytes: octal with leading zeros and a NUL, base 256 where that is too short."""
     if 0 <= value < 8 ** (size - 1):

@@ -29,7 +29,7 @@ from reprodiff.formats.zip.layout import (
     STREAMED,
     UTF8,
 )
-from reprodiff.formats.zip.members import CLOJURE, Archive, Member, expand_entry, expand_member
+from reprodiff.formats.zip.members import CLOJURE, Archive, Member, expand_entry, expand_member, quick
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, Record, listed
 
@@ -236,6 +236,7 @@ def _locals(archive: Archive, members: list[Member], limit: int) -> None:
             raise FormatError(f"the member at {at} lies inside the one before")
         member.local_name = header[26] | header[27] << 8
         member.local_flags = header[6] | header[7] << 8
+        member.time = header[10:14]
         member.flags |= member.local_flags & ENCRYPTED
         extra_size = member.local_extra = header[28] | header[29] << 8
         start = member.start = at + 30 + member.local_name + extra_size
@@ -277,4 +278,4 @@ def _find_descriptor(archive: Archive, member: Member, most: int) -> int:
     return 0
 
 
-FORMAT = Format("zip", "PKWARE APPNOTE.TXT 6.3.10", parse)
+FORMAT = Format("zip", "PKWARE APPNOTE.TXT 6.3.10", parse, quick=quick)

@@ -6,11 +6,13 @@ from typing import Any
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
+from reprodiff.formats import HEAD
 from reprodiff.formats.zip.layout import BZIP2, DEFLATED, LZMA, METHODS, XZ
 from reprodiff.sources import Bytes, Slice, Source, chunks, spool
 
 SMALL = 1 << 20
 OUTPUT = 16 << 20
+SLACK = 64
 
 # Method to the name of the encoding, and of the encoder that can write it again.
 NAMES = {DEFLATED: ("deflate", "deflate"), BZIP2: ("bzip2", "bzip2"), LZMA: ("lzma", None), XZ: ("xz", "xz")}
@@ -47,6 +49,20 @@ class Decoder:
         if method not in NAMES:
             raise FormatError(f"method {method} ({METHODS.get(method, 'unknown')}) is not supported")
         return spool(_decoded(Slice(self.source, start, stop), method), budget)
+
+
+def peek(raw: bytes) -> tuple[bytes, bool]:
+    """Return the first HEAD bytes of a deflated content, and whether these are all. Raises FormatError."""
+    engine = zlib.decompressobj(-15)
+    try:
+        # Deflate adds next to nothing to what it cannot compress.
+        head = engine.decompress(raw[: HEAD + SLACK], HEAD)
+    except zlib.error as error:
+        raise FormatError(f"the deflate stream is damaged ({error})") from error
+    whole = engine.eof and not engine.unused_data and len(raw) <= HEAD + SLACK
+    if len(head) < HEAD and not whole:
+        raise FormatError("the deflate stream is cut off")
+    return head, whole
 
 
 def _engine(source: Source, method: int) -> tuple[Any, int]:

@@ -1,0 +1,200 @@
+"""Compare the dynamic section, hash tables, versions and packed relocations: what the loader reads first."""
+
+import struct
+from typing import Any
+
+import numpy as np
+
+from reprodiff.codecs import RAW
+from reprodiff.formats import Walk
+from reprodiff.formats.elf.headers import Record
+from reprodiff.formats.elf.image import Image, Section, string
+from reprodiff.formats.elf.names import ADDRESS_TAGS, SHT_GNU_VERNEED, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.sequence import matched
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.tables import RELATIVE, Names, aligned, rows
+from reprodiff.formats.elf.words import gather
+
+
+def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare two dynamic sections, entry by entry: aligned by tag, those of one tag in order."""
+    left, right = both.left.image, both.right.image
+    ones, twos = left.dynamic(both.left.data(pair.one)), right.dynamic(both.right.data(pair.two))
+    names = Names(both, left.linked(pair.one), right.linked(pair.two))
+    table = left.layout.dynamic
+    runs = matched(_labels(ones, names.left), _labels(twos, names.right))
+    pairs = [(i + k, j + k) for i, j, count in runs for k in range(count)]
+    used = {i for i, _ in pairs}, {j for _, j in pairs}
+    rest = [[i for i in range(len(ones)) if i not in used[0]], [j for j in range(len(twos)) if j not in used[1]]]
+    for i in list(rest[0]):
+        twin = next((j for j in rest[1] if twos[j][0] == ones[i][0]), None)
+        if twin is not None:
+            pairs.append((i, twin))
+            rest[0].remove(i)
+            rest[1].remove(twin)
+    sizes = dict(ones), dict(twos)
+    for i, j in sorted(pairs):
+        (tag, one), (_tag, two) = ones[i], twos[j]
+        if one == two and tag not in ADDRESS_TAGS and tag not in STRING_TAGS:
+            continue
+        if tag in STRING_TAGS:
+            good = bool(names.same(np.array([one], np.int64), np.array([two], np.int64))[0])
+        elif tag in ADDRESS_TAGS:
+            good = one == two == 0 or both.addresses.one(one, two)
+        elif tag in SIZE_TAGS:
+            good = all(
+                value in _extent(side.image, size.get(SIZE_TAGS[tag], -1))
+                for side, size, value in ((both.left, sizes[0], one), (both.right, sizes[1], two))
+            )
+        elif tag in {0x6FFFFFF9, 0x6FFFFFFA}:
+            good = [_relative(side, size) for side, size in ((both.left, sizes[0]), (both.right, sizes[1]))] == [
+                one,
+                two,
+            ]
+        else:
+            good = False
+        starts = pair.one.offset + i * table.size, pair.two.offset + j * table.size
+        record = Record(walk, table, f"{where}/{dynamic_name(tag)}", (), *starts)
+        if good or one != two:
+            record.put("d_val", good)
+        else:
+            field = table.by_name["d_val"]
+            walk.put(f"{where}/{dynamic_name(tag)}", (), (starts[0] + field.start, starts[0] + field.stop), (starts[1] + field.start, starts[1] + field.stop), field.codec)  # fmt: skip
+    for side, (rows_of, indexes) in enumerate(((ones, rest[0]), (twos, rest[1]))):
+        section = (pair.one, pair.two)[side]
+        text = (names.left, names.right)[side]
+        for index in indexes:
+            tag, value = rows_of[index]
+            span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+            shown = string(text, value).decode("utf-8", "replace") if tag in STRING_TAGS else hex(value)
+            if tag == 0 and value == 0:
+                walk.put_follow(f"{where}/DT_NULL", (), span if not side else (0, 0), span if side else (0, 0), RAW)
+                continue
+            walk.put(f"{where}/{dynamic_name(tag)}", (), None if side else span, span if side else None, RAW, shown=("" if side else shown, shown if side else ""))  # fmt: skip
+
+
+def _labels(entries: list[tuple[int, int]], text: bytes) -> list[tuple[int, bytes]]:
+    return [(tag, string(text, value) if tag in STRING_TAGS and tag == 1 else b"") for tag, value in entries]
+
+
+def _extent(image: Image, address: int) -> set[int]:
+    """Return the sizes of the section at an address, and with the one right behind it of the same kind."""
+    found = {s.size for s in image.sections if s.alloc and s.addr == address}
+    for section in image.sections:
+        if section.alloc and section.addr == address:
+            found |= {
+                section.size + s.size
+                for s in image.sections
+                if s.addr == address + section.size and s.type == section.type
+            }
+    return found
+
+
+def _relative(side: Any, values: dict[int, int]) -> int:
+    """Return how many relative relocations the table that DT_RELA or DT_REL names starts with."""
+    address = values.get(7, values.get(17, -1))
+    section = next((s for s in side.image.sections if s.alloc and s.addr == address), None)
+    if section is None:
+        return -1
+    table = rows(side.data(section), side.image, "rela" if section.type == SHT_RELA else "rel")
+    kinds = table["r_info"].astype(np.uint64) & np.uint64(0xFFFFFFFF if side.image.wide else 0xFF)
+    relative = kinds == RELATIVE.get(side.image.machine, (-1,))[0]
+    return int(np.argmin(relative)) if not relative.all() else len(relative)
+
+
+def _plain(walk: Walk, both: Both, pair: Pair, where: str, *, follows: bool) -> None:
+    one, two = pair.one, pair.two
+    if both.left.data(one) == both.right.data(two):
+        return
+    spans = (one.offset, one.offset + one.size), (two.offset, two.offset + two.size)
+    (walk.put_follow if follows else walk.put)(where, (), *spans, RAW)
+
+
+def hashes(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare two hash tables: one that is right for its symbols on both sides follows from them."""
+    from reprodiff.formats.elf.hashes import holds
+
+    good = holds(both.left, pair.one) and holds(both.right, pair.two)
+    _plain(walk, both, pair, where, follows=good)
+
+
+def versions(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare the versions of the dynamic symbols: each goes with its symbol."""
+    a = np.frombuffer(both.left.data(pair.one), f"{both.left.image.order}u2")
+    b = np.frombuffer(both.right.data(pair.two), f"{both.left.image.order}u2")
+    table = both.pair(b".dynsym")
+    order = aligned(both, table) if table else None
+    if order is None:
+        _plain(walk, both, pair, where, follows=False)
+        return
+    good = all(i < len(a) and j < len(b) and a[i] == b[j] for i, j in order)
+    _plain(walk, both, pair, where, follows=good)
+
+
+def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare version requirements or definitions: their names are offsets into the dynamic string table."""
+    from reprodiff.formats.elf import contents
+    from reprodiff.formats.elf.words import Differing
+
+    left, right = both.left.data(pair.one), both.right.data(pair.two)
+    names = Names(both, both.left.image.linked(pair.one), both.right.image.linked(pair.two))
+    stream = contents.Stream(left, right, pair.one.offset, pair.two.offset)
+    found = Differing(left, right, both.pieces(pair), both.left.image.order)
+    if len(found.one):
+        at = np.array(_name_fields(left, both.left.image.order, pair.one.type), np.int64)
+        found.accept_fields(at, lambda _s, _o, ones, twos: names.same(ones, twos))
+    contents.settle(walk, both, pair, where, stream, found)
+
+
+def _name_fields(data: bytes, order: str, kind: int) -> list[int]:
+    """Return the offsets of the fields that name files and versions (LSB 10.7.2.2, 10.7.2.3), in order."""
+    found: set[int] = set()
+    at = 0
+    while at + 16 <= len(data):
+        if kind == SHT_GNU_VERNEED:
+            count, _name, aux, after = struct.unpack_from(f"{order}2xHIII", data, at)
+            found.add(at + 4)
+            step, field = 16, 8
+        else:
+            if at + 20 > len(data):
+                break
+            count, aux, after = struct.unpack_from(f"{order}6xH4xII", data, at)
+            step, field = 8, 0
+        place = at + aux
+        for _ in range(count):
+            if place + step > len(data) or len(found) > len(data):
+                break
+            found.add(place + field)
+            following = struct.unpack_from(f"{order}I", data, place + step - 4)[0]
+            if not following:
+                break
+            place += following
+        if not after:
+            break
+        at += after
+    return sorted(found)
+
+
+def packed(walk: Walk, both: Both, pair: Pair, where: str) -> None:
+    """Compare packed relative relocations (SHT_RELR): the places that they name, whatever words that takes."""
+    places = [_unpacked(side, section) for side, section in ((both.left, pair.one), (both.right, pair.two))]
+    good = len(places[0]) == len(places[1]) and bool(both.addresses.same(*places).all())
+    _plain(walk, both, pair, where, follows=good)
+
+
+def _unpacked(side: Any, section: Section) -> Any:
+    word = side.image.word
+    found: list[int] = []
+    at = 0
+    data = side.data(section)
+    values = gather(
+        np.frombuffer(data, np.uint8), np.arange(0, len(data) - word + 1, word), word, side.image.order, False
+    )
+    for entry in values.view(np.uint64).tolist():
+        if not entry & 1:
+            found.append(entry)
+            at = entry + word
+            continue
+        found += [at + word * bit for bit in range(word * 8 - 1) if entry >> (bit + 1) & 1]
+        at += word * (word * 8 - 1)
+    return np.array([place & (1 << 64) - 1 for place in found], np.uint64).view(np.int64)

@@ -1,0 +1,128 @@
+"""Ways to see less of an archive give what seeing all of it gives, and do see less: counted, not timed."""
+
+import io
+import random
+import zipfile
+
+import pytest
+
+import normalizers
+from fixtures import FILES, STORED, label
+from reprodiff import formats, rewrite
+from reprodiff.app import diff_sources
+from reprodiff.budget import Budget
+from reprodiff.formats.zip import members, payload
+from reprodiff.rewrite import Rulebook, emit
+from reprodiff.rules import CLAMP, UNIFY, Policy
+from reprodiff.sources import Bytes
+from reprodiff.textdiff import classify, hunks, same_letters
+
+
+def report(left, right):
+    return diff_sources(left, right, "left", "right", Budget(), digests=False).report
+
+
+def load(path):
+    return Bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in STORED if not recipe.dynamic], ids=label)
+def test_comparing_without_children_finds_the_same(recipe, monkeypatch):
+    left, right = map(load, recipe.sides())
+    seen = report(left, right)
+    full = formats.load
+    monkeypatch.setattr(formats, "load", lambda entry: full(entry)._replace(quick=None))
+    assert report(left, right) == seen
+
+
+@pytest.mark.parametrize("mode", [CLAMP, UNIFY])
+@pytest.mark.parametrize("path", FILES, ids=label)
+def test_rewriting_without_a_look_ahead_writes_the_same(path, mode, monkeypatch):
+    policy = Policy(1_500_000_000, mode)
+
+    def written(idle):
+        book = Rulebook(normalizers.rulebook, lambda *given: normalizers.guard(*given, policy), idle)
+        found = rewrite.rewrite(load(path), book, policy, Budget())
+        return None if found.pieces is None else b"".join(emit(found.pieces)), found.causes
+
+    remembered = set()
+    first, again = written(remembered), written(remembered)
+    monkeypatch.setattr(rewrite._Rewriter, "key", lambda _self, _leaf: (None, b""))
+    assert first == again == written(None)
+
+
+def archive(times, names, *, text=b"a line of text\n"):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in names:
+            member = zipfile.ZipInfo(name, (2020 + times, 1 + len(name) % 12, 2, 3, 4, 6))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            out.writestr(member, text * 1000 + name.encode())
+    return data.getvalue()
+
+
+def counted(monkeypatch, owner, name):
+    calls = []
+    real = getattr(owner, name)
+
+    def count(*arguments, **options):
+        calls.append(arguments)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, count)
+    return calls
+
+
+NAMES = [f"member-{number}" for number in range(50)]
+
+
+def test_members_that_differ_in_their_time_have_no_children(monkeypatch):
+    calls = counted(monkeypatch, members, "_build")
+    shuffled = random.Random(0).sample(NAMES, len(NAMES))
+    seen = report(Bytes(archive(1, NAMES)), Bytes(archive(2, shuffled)))
+    assert [cause["id"] for cause in seen["causes"]] == ["zip-dos-time", "zip-entry-order"]
+    assert calls == []
+
+
+def test_texts_are_not_decoded_to_be_left_alone(monkeypatch):
+    policy = Policy(0)
+    calls = counted(monkeypatch, payload.Decoder, "_decode")
+    book = Rulebook(normalizers.rulebook, lambda *_: None)
+    assert "zip-dos-time" in rewrite.rewrite(Bytes(archive(1, NAMES)), book, policy, Budget()).causes
+    assert calls == []
+
+
+@pytest.mark.parametrize("prefix", [b"#!/bin/sh\n", b"@echo off\r\n", b"\0\1\2\3"])
+def test_an_archive_behind_a_script_in_a_member_is_found(prefix):
+    inner = prefix + b"a line of text\n" * 1000 + archive(1, NAMES[:2])
+    outer = archive(1, ["script"], text=b"")
+    data = io.BytesIO(outer)
+    with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as out:
+        out.writestr(zipfile.ZipInfo("inner", (1980, 1, 1, 0, 0, 0)), inner, zipfile.ZIP_DEFLATED)
+    policy = Policy(0)
+    book = Rulebook(normalizers.rulebook, lambda *_: None)
+    found = rewrite.rewrite(Bytes(data.getvalue()), book, policy, Budget())
+    assert found.encoders == {"deflate"}
+
+
+def test_a_look_at_the_start_is_a_look_at_the_start():
+    import zlib
+
+    data = random.Random(0).randbytes(20_000)
+    for plain in (data, b"a" * 20_000, data[:4096], b""):
+        engine = zlib.compressobj(6, zlib.DEFLATED, -15)
+        head, whole = payload.peek(engine.compress(plain) + engine.flush())
+        assert head == plain[: formats.HEAD]
+        assert not whole or head == plain
+
+
+def test_other_letters_are_no_order_and_no_white_space():
+    rng = random.Random(0)
+    for _ in range(300):
+        lines = [rng.choice([b"a\n", b"b \n", b" c\r\n", b"\n", b"dd\n"]) for _ in range(rng.randrange(8))]
+        left = b"".join(lines)
+        right = b"".join(rng.sample(lines, len(lines))).replace(b"\r" if rng.random() < 0.5 else b" ", b"")
+        found = hunks(left, right)
+        alike = same_letters([left[a:b] for a, b, _, _ in found], [right[c:d] for _, _, c, d in found])
+        assert alike or classify(left, right) is None
+    assert not same_letters([b"a"], [b"b"])
