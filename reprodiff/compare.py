@@ -1,6 +1,6 @@
 """Compare two streams: what differs, where, and how many bytes of it. No opinions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 from reprodiff import formats
@@ -22,7 +22,6 @@ from reprodiff.tree import (
     Table,
     children,
     fields,
-    leaves,
     open_content,
     step,
 )
@@ -356,12 +355,39 @@ def _compare_decoded(found: Comparison, left: formats.Entry, right: formats.Entr
 def _only_payload(entry: formats.Entry, source: Source, budget: Budget) -> Source:
     """Return the decoded stream of a compressed one. Raises FormatError when it holds something else beside it."""
     root = formats.parse(entry, source, budget)
-    if any(node.name in {"trailing", "skippable"} for node in children(root)):
-        raise FormatError(f"{entry.name}: more than compressed parts")
-    payloads = [leaf for _path, leaf in leaves(root) if leaf.content is not None]
+    payloads = []
+    for node in _flat(root):
+        if isinstance(node, Leaf) and node.content is not None:
+            payloads.append(node)
+        elif node.name in {"trailing", "skippable", "extra", "comment"} or not _sound(source, node, budget):
+            raise FormatError(f"{entry.name}: more than compressed parts")
     if len(payloads) == 1:
         return open_content(source, payloads[0], budget)
     return spool((piece for leaf in payloads for piece in chunks(open_content(source, leaf, budget))), budget)
+
+
+def _flat(group: Group) -> Iterator[Leaf | Record]:
+    for node in children(group):
+        if isinstance(node, Group):
+            yield from _flat(node)
+        else:
+            yield node
+
+
+def _sound(source: Source, node: Leaf | Record, budget: Budget) -> bool:
+    """Tell whether all that is derived in a node follows from what it should."""
+    whole = source.read(node.start, node.stop)
+    parts = fields(node) if isinstance(node, Record) else [node]
+    return all(
+        leaf.derive is None
+        or holds(source, leaf.derive, source.read(leaf.start, leaf.stop), whole, leaf.refs, budget)
+        for leaf in parts
+    )
+
+
+def encoding(leaf: Leaf) -> str:
+    """Return the name of a payload's encoding: equal bytes under two encodings are two contents."""
+    return leaf.content.name if leaf.content is not None else ""
 
 
 class Walk:
@@ -415,7 +441,7 @@ class Walk:
         elif isinstance(one, Record) and isinstance(two, Record):
             self.records(one, two, where, keys)
         elif isinstance(one, Leaf) and isinstance(two, Leaf):
-            if not self.equal(one, two):
+            if not self.equal(one, two) or encoding(one) != encoding(two):
                 self.leaves(one, two, where, keys)
         else:
             self.alone(one, None, where, keys)
@@ -547,6 +573,8 @@ class Walk:
             )
         else:
             change.size = self.measured(one, two).size
+        if inner is None and self.equal(one, two):
+            return
         if inner is None:
             change.spans = (((one.start, one.stop), (two.start, two.stop)),)
             change.same = True

@@ -311,10 +311,14 @@ class _Run:
         for where, changes in comparison.through.items():
             evidence.where = where
             self.through(comparison, where, changes, rules.at(where), evidence, sums, causes)
-        for where, tally in comparison.follows.items():
-            sums["consequence"] += tally.bytes
-            path = f"{comparison.path}!/{where}"
-            self.consequences.append(Consequence(path, tuple(sorted(causes)), tally.count, tally.bytes))
+        if not causes:
+            # What follows has to follow from something: where nothing else differs, it is the change itself.
+            causes = self.unfounded(comparison, sums)
+        else:
+            for where, tally in comparison.follows.items():
+                sums["consequence"] += tally.bytes
+                path = f"{comparison.path}!/{where}"
+                self.consequences.append(Consequence(path, tuple(sorted(causes)), tally.count, tally.bytes))
         self.accounts[slot] = Account(
             comparison.path,
             comparison.differing,
@@ -325,6 +329,17 @@ class _Run:
         )
         self._causes[id(comparison)] = causes
         return causes
+
+    def unfounded(self, comparison: Comparison, sums: dict[str, int]) -> set[str]:
+        """Leave DERIVED places that follow from nothing that differs; returns the causes of the stream."""
+        for where, tally in comparison.follows.items():
+            sums[UNEXPLAINED] += tally.bytes
+            path = comparison.path_of(where, tally.first.keys)
+            left, right = sides(tally.first, comparison.places[where].codec)
+            spans = spans_of(tally.first)
+            self.unexplained.append(Unexplained(path, "changed", tally.bytes, spans, left, right))
+            self.spans.setdefault(comparison.path, []).append(spans)
+        return {UNEXPLAINED} if comparison.follows else set()
 
     def place(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 
 from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
-from reprodiff.compare import Comparison, Order
+from reprodiff.compare import Change, Comparison, Order
 from reprodiff.explain import Claimed, Explanation
 from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
@@ -39,6 +39,9 @@ def prove(explanation: Explanation, rules_for: Callable[[str], Rules], budget: B
 def _shown(claimed: Claimed, rules_for: Callable[[str], Rules], budget: Budget) -> bool:
     rule = claimed.rule
     action = rule.action
+    if isinstance(action, Drop) and action.when is not None:
+        sides = [raw for change in claimed.changes for raw in _present(change)]
+        return all(raw is not None and action.when(raw, POLICY) for raw in sides)
     if isinstance(action, Drop | DropEmpty | Rederive | Reencode):
         return True
     if isinstance(action, Set):
@@ -48,6 +51,11 @@ def _shown(claimed: Claimed, rules_for: Callable[[str], Rules], budget: Budget) 
     if isinstance(action, Respell):
         return _rewritten_alike(claimed.comparison, rules_for, budget)
     return False
+
+
+def _present(change: Change) -> list[bytes | None]:
+    """Return the bytes of each side that has the node, None where they were not kept."""
+    return [raw for raw, start in ((change.left, change.l0), (change.right, change.r0)) if start >= 0]
 
 
 def _set_alike(rule: Rule, claimed: Claimed) -> bool:
