@@ -18,12 +18,15 @@ from normalizers.patterns import Sure, builders, is_umask
 from reprodiff.formats.ar import Archive, Symbol, derive_padding, index, movable
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set, Sort
 from reprodiff.sources import Source
-from reprodiff.tree import Group
+from reprodiff.tree import Group, Refs
 
 HEADER = "ar/member[*]/header"
 TABLES = "ar/{symbols,symdef,linker,names}/header"
 PADDING = "ar/{member[*],symbols,symdef,linker,names}/padding"
-PERMISSIONS = 0o777
+SUFFIXES = {"gzip": b".gz", "xz": b".xz", "zstd": b".zst", "bzip2": b".bz2", "lz4": b".lz4", "lzma": b".lzma"}
+# What makes a member's size even: a newline (ar(5)), or NUL by some writers.
+EVEN = b"\n\0"
+PERMISSIONS, REGULAR = 0o777, 0o100000
 
 
 def guard(_source: Source, root: Group, policy: Policy) -> str | None:
@@ -37,7 +40,10 @@ def guard(_source: Source, root: Group, policy: Policy) -> str | None:
 
 
 def library_mode(value: int, policy: Policy) -> int:
-    """Return the mode that deterministic writers give a member; to ship, an executable one stays executable."""
+    """Return the mode that deterministic writers give a member; to ship, an executable one stays executable, and what
+    is no plain file stays as it is."""
+    if value & ~PERMISSIONS not in {0, REGULAR}:
+        return value
     return 0o755 if value & 0o100 and policy.mode != UNIFY else 0o644
 
 
@@ -86,11 +92,16 @@ def _modes(evidence: Any) -> bool:
 
 
 def _mode(change: Any, evidence: Any) -> Sure | None:
+    """Claim permissions that umasks or writers explain; of the other bits no more than that of a regular file, which
+    deterministic writers leave out."""
     values = evidence.values(change)
     if values is None or values[0] == values[1]:
         return None
-    if values[0] & PERMISSIONS == values[1] & PERMISSIONS:
-        return "origin"
+    if (values[0] ^ values[1]) & ~PERMISSIONS:
+        if {value & ~PERMISSIONS for value in values} != {0, REGULAR}:
+            return None
+        if values[0] & PERMISSIONS == values[1] & PERMISSIONS:
+            return "origin"
     return "origin" if evidence.once(_modes) else None
 
 
@@ -103,8 +114,23 @@ def _same_name(change: Any, evidence: Any) -> Sure | None:
     return None if change.keys[-1] in evidence.once(_renamed_keys) else "origin"
 
 
+def _other_compressors(evidence: Any) -> set[bytes]:
+    """Return the keys of members that two compressors wrote, and that are called after them on each side."""
+    found = set()
+    for change in evidence.comparison.through.get("ar/member[*]/content", ()):
+        inner = change.inner
+        if inner.format == "compressed":
+            (payload,) = (*inner.changes.get("compressed", ()), *inner.through.get("compressed", ()))
+            kinds = [node.content.name for node in payload.nodes]
+            names = next((one.key, two.key) for one, two in evidence.comparison.members if one.key == change.keys[-1])
+            if all(name.endswith(SUFFIXES.get(kind, b"/")) for kind, name in zip(kinds, names, strict=True)):
+                found.add(change.keys[-1])
+    return found
+
+
 def _suffix(change: Any, evidence: Any) -> Sure | None:
-    return "origin" if change.keys[-1] in evidence.once(_renamed_keys) else None
+    """Claim names of two suffixes that each side's content agrees with."""
+    return "origin" if change.keys[-1] in evidence.once(_other_compressors) else None
 
 
 def _one_name_table(change: Any, evidence: Any) -> Sure | None:
@@ -142,8 +168,19 @@ def _renamed_entry(change: Any, evidence: Any) -> Sure | None:
     return renamed(change, evidence) if _alone(change, evidence) else None
 
 
-def _left_out(change: Any, _evidence: Any) -> Sure | None:
-    return None if change.left and change.right else "origin"
+def _padding(change: Any, _evidence: Any) -> Sure | None:
+    """Claim bytes that do nothing but make a size even."""
+    return None if (change.left or b"").strip(EVEN) or (change.right or b"").strip(EVEN) else "origin"
+
+
+def _left_out(change: Any, evidence: Any) -> Sure | None:
+    return None if change.left and change.right else _padding(change, evidence)
+
+
+def padding(raw: bytes, refs: Refs) -> bytes:
+    """Return the byte that makes a member's size even; one that no writer writes stays, as long as one is needed."""
+    byte = derive_padding(raw, refs)
+    return raw if raw.strip(EVEN) and len(raw) == len(byte) else byte
 
 
 def _sortable(_order: Any, evidence: Any) -> Sure | None:
@@ -214,9 +251,9 @@ RULES: tuple[Rule, ...] = (
     Rule("ar/names", "ar-format", _SPELLING, None, "one-sided", _one_name_table),
     Rule("ar/{symbols,symdef}", "ar-format", _SPELLING, None, "one-sided", _same_index),
     Rule("ar/names/table/name[*]/end", "ar-format", _SPELLING),
-    Rule(PADDING, "sparse-or-padding", _EVEN, Rederive(derive_padding), claim=_left_out, opt_in=True),
-    Rule(PADDING, "sparse-or-padding", _EVEN, None, "one-sided", opt_in=True),
-    Rule(PADDING, "ar-format", "another byte makes a member's size even", Rederive(derive_padding), opt_in=True),
+    Rule(PADDING, "sparse-or-padding", _EVEN, Rederive(padding), claim=_left_out, opt_in=True),
+    Rule(PADDING, "sparse-or-padding", _EVEN, None, "one-sided", _padding, opt_in=True),
+    Rule(PADDING, "ar-format", "another byte makes a member's size even", Rederive(padding), claim=_padding, opt_in=True),
     Rule("ar", "ar-member-order", _ORDER, Sort(in_order), "moved", _sortable, orders, opt_in=True),
     Rule("ar/names/table", "ar-member-order", _ORDER, Sort(names_in_order), "moved", _sortable, orders, opt_in=True),
     *(
@@ -224,7 +261,7 @@ RULES: tuple[Rule, ...] = (
         for table in ("symbols/map/names", "symdef/map/ranlibs", "symdef/map/strings")
     ),
     # Whatever is moved behind an odd member must not touch it.
-    Rule("ar/member[*]/padding", "ar-member-order", _ORDER, Rederive(derive_padding), claim=lambda _c, _e: None, opt_in=True),
+    Rule("ar/member[*]/padding", "ar-member-order", _ORDER, Rederive(padding), claim=lambda _c, _e: None, opt_in=True),
     Rule("ar/member[*]", "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
     Rule("ar/member[*]", "file-set-difference", "a member that one side alone has", None, "one-sided", missing),
     *(

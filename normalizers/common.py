@@ -6,6 +6,7 @@ from normalizers.patterns import Sure
 from reprodiff.rules import UNIFY, Policy
 from reprodiff.textdiff import order_name
 
+TYPE, REGULAR, DIRECTORY, SPECIAL = 0o170000, 0o100000, 0o040000, 0o7000
 MEMBER_OWNER = "owners that do not follow the pattern of the whole: likely content"
 MEMBER_MODE = "permissions that no umask of the builder explains: likely content"
 
@@ -37,9 +38,18 @@ def owner_name(value: bytes, policy: Policy) -> bytes:
     return b"" if policy.mode == UNIFY or not value else b"root"
 
 
-def umask_mode(value: int, _policy: Policy) -> int:
-    """Return a mode as if written under umask 022: group and others get what the owner's x bit tells."""
-    return value & ~0o77 | (0o55 if value & 0o100 else 0o44)
+def umask_mode(value: int, policy: Policy) -> int:
+    """Return a mode as if no umask had made a difference.
+
+    To compare, group and others get what the owner's x bit tells. To ship, permissions are only taken away, as umask
+    022 does: what a file was made with is not known any more. Modes with special bits were set on purpose, and those of
+    links and devices (where the mode tells the type) are not the umask's.
+    """
+    if value & TYPE not in {0, REGULAR, DIRECTORY}:
+        return value
+    if policy.mode == UNIFY:
+        return value & ~0o77 | (0o55 if value & 0o100 else 0o44)
+    return value if value & SPECIAL else value & ~0o22
 
 
 def orders(order: Any, _evidence: Any) -> tuple[str, str]:

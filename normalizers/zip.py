@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from normalizers.common import MEMBER_MODE, missing, new_name, orders, renamed, suspect, umask_mode
@@ -35,6 +36,8 @@ MADE_BY = 3 << 8 | 20
 # Flag bits that say how the member was written: 1 and 2 the level, 3 a data descriptor, 11 UTF-8 for a name in ASCII.
 HABIT = 0b1110 | UTF8
 LEVEL = 0b110
+# Where members go that have no place of their own.
+OTHERS = 4
 PERMISSIONS = 0o777
 
 _SIGNATURE = re.compile(rb"META-INF/[^/]+\.(?:SF|RSA|DSA|EC)", re.IGNORECASE)
@@ -258,16 +261,31 @@ def in_order(members: list[Group]) -> list[Group]:
             return 0, key
         if jar and key[:9].upper() == b"META-INF/":
             name = key[9:].upper()
-            rank = {b"": 1, b"MANIFEST.MF": 2}.get(name, 3 if _SIGNATURE.fullmatch(key) else 4)
+            rank = {b"": 1, b"MANIFEST.MF": 2}.get(name, 3 if _SIGNATURE.fullmatch(key) else OTHERS)
             # A signature file comes before the block that signs it, though SF sorts after RSA.
             return rank, (
                 name.rpartition(b".")[0] + (b" " if name.endswith(b".SF") else b"~") if rank == 3 else b""
             ) + key
         if info and key.startswith(info):
             return 7 if key == record else 6, key
-        return 4, key
+        return OTHERS, key
 
-    return sorted(members, key=place)
+    # Few members have a place of their own; the rest, of which there may be 100,000, is sorted by names alone.
+    placed = [
+        member
+        for member in members
+        if (key := member.key or b"") == b"mimetype"
+        or (jar and key[:9].upper() == b"META-INF/")
+        or (info and key.startswith(info))
+    ]
+    if not placed:
+        return sorted(members, key=attrgetter("key"))
+    ranks = {id(member): place(member) for member in placed}
+    first = sorted((member for member in placed if ranks[id(member)][0] < OTHERS), key=place)
+    last = sorted((member for member in placed if ranks[id(member)][0] > OTHERS), key=place)
+    apart = {id(member) for member in (*first, *last)}
+    rest = sorted((member for member in members if id(member) not in apart), key=attrgetter("key"))
+    return [*first, *rest, *last]
 
 
 def guard(source: Source, root: Group, _policy: Policy) -> str | None:

@@ -11,12 +11,14 @@ FEW = 4
 
 
 class Aligned(NamedTuple):
-    """pairs in the order of the left side; moved: whether the right side has them in another order."""
+    """pairs in the order of the left side; moved: whether the right side has them in another order; alike: whether
+    several nodes of one side are called the same."""
 
     pairs: list[tuple[Node, Node]]
     left: list[Node]
     right: list[Node]
     moved: bool
+    alike: bool = False
 
 
 def align(left: list[Node], right: list[Node]) -> Aligned:
@@ -24,14 +26,15 @@ def align(left: list[Node], right: list[Node]) -> Aligned:
     if len(left) == len(right) <= FEW and _plain(left, right):
         return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
     ids, others = _identities(left), _identities(right)
-    if len(set(ids)) == len(ids) and len(set(others)) == len(others):
+    alike = len(set(ids)) < len(ids) or len(set(others)) < len(others)
+    if not alike:
         if ids == others:
             return Aligned(list(zip(left, right, strict=True)), [], [], moved=False)
         pairs, alone, rest, moved = _unique(left, ids, right, others)
     else:
         pairs, alone, rest, moved = _several(left, ids, right, others)
     pairs += _same_stem(alone, rest)
-    return Aligned(pairs, alone, rest, moved)
+    return Aligned(pairs, alone, rest, moved, alike)
 
 
 _Parts = tuple[list[tuple[Node, Node]], list[Node], list[Node], bool]

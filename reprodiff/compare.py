@@ -16,6 +16,7 @@ from reprodiff.tree import (
     Field,
     Group,
     Leaf,
+    Linked,
     Node,
     Record,
     Role,
@@ -118,6 +119,7 @@ class Comparison:
     changes  by path pattern; follows: DERIVED places that differ and hold on both sides
     through  PAYLOAD places whose decoded streams differ, by path pattern: explained by what lies inside
     inner    the comparisons of those streams
+    part     whether it is a part of the stream around it, which what differs here may follow from
     roots    both trees, None where the streams are compared as bytes
     """
 
@@ -137,6 +139,7 @@ class Comparison:
         self.notices: list[Notice] = []
         self.differing = 0
         self.level = 0
+        self.part = False
 
     @property
     def empty(self) -> bool:
@@ -400,11 +403,19 @@ class Walk:
         self.left = found.left
         self.right = found.right
         self.wheres: dict[tuple[Table, str], list[tuple[int, int, list[tuple[int, int, Field, str]]]]] = {}
+        # What was aligned so far outside of members, and of it, once it is asked for, twins by identity.
+        self.rows: list[list[tuple[Node, Node]]] = []
+        self.alike = False
+        self.lefts: dict[int, Node] = {}
+        self.rights: dict[int, Node] = {}
 
     def groups(self, left: Group, right: Group, where: str, keys: tuple[bytes, ...]) -> None:
         aligned = align(children(left), children(right))
         if self.budget.exclude is not None:
             aligned = self.included(aligned)
+        if not keys:
+            self.rows.append(aligned.pairs)
+            self.alike = self.alike or aligned.alike
         for one, two in aligned.pairs:
             self.nodes(one, two, f"{where}/{step(one)}", keys)
         for node in aligned.left:
@@ -413,6 +424,25 @@ class Walk:
             self.alone(None, node, f"{where}/{step(node)}", keys)
         if aligned.moved:
             self.order(aligned.pairs, where, keys)
+
+    def twins(self, one: Group | None, two: Group | None) -> bool:
+        """Tell whether two groups were aligned with each other, or neither of them with any."""
+        if one is None or two is None:
+            return one is two
+        if one.key == two.key and one.name == two.name and not self.alike:
+            return True
+        for pairs in self.rows:
+            self.lefts.update((id(left), right) for left, right in pairs)
+            self.rights.update((id(right), left) for left, right in pairs)
+        self.rows = []
+        return self.lefts.get(id(one), two) is two and self.rights.get(id(two), one) is one
+
+    def stray(self, one: Linked, two: Linked, where: str, keys: tuple[bytes, ...]) -> None:
+        """Note two groups that say the same of what does not correspond, whatever bytes say it."""
+        change = Change(keys, one.start, one.stop, two.start, two.stop, None, None, 0)
+        change.nodes = (one, two)
+        change.shown = _about(one.target), _about(two.target)
+        self.change(where, change, Role.VALUE, RAW)
 
     def included(self, aligned: Aligned) -> Aligned:
         """Leave out what is not to be compared, and count it."""
@@ -434,9 +464,11 @@ class Walk:
                 keys = (*keys, one.key)
                 self.found.members.append((one, two))
                 self.budget.check_time()
+                if isinstance(one, Linked) and isinstance(two, Linked) and not self.twins(one.target, two.target):
+                    self.stray(one, two, where, keys)
                 if self.quick is not None and self.quick(self, one, two, where, keys):
                     return
-            if not self.equal(one, two):
+            if (isinstance(one, Linked) and one.target is None) or not self.equal(one, two):
                 self.groups(one, two, where, keys)
         elif isinstance(one, Record) and isinstance(two, Record):
             self.records(one, two, where, keys)
@@ -660,10 +692,15 @@ class Walk:
         self, where: str, keys: tuple[bytes, ...], at: Span, left: bytes, right: bytes, codec: Codec,
         *, follows: bool = False,
     ) -> None:  # fmt: skip
+        differing_bytes = sum(map(int.__ne__, left, right))
+        tally = self.found.follows.get(where) if follows else None
+        if tally is not None:
+            tally.count += 1
+            tally.bytes += differing_bytes
+            self.found.differing += differing_bytes
+            return
         size = len(left)
-        change = Change(
-            keys, at[0], at[0] + size, at[1], at[1] + size, left, right, sum(map(int.__ne__, left, right))
-        )
+        change = Change(keys, at[0], at[0] + size, at[1], at[1] + size, left, right, differing_bytes)
         if follows:
             self.follow(where, change, codec)
         else:
@@ -694,6 +731,7 @@ class Walk:
             return None
         inner = Comparison(self.found.path_of(where.removesuffix("/content"), ()), left, right)
         inner.format, inner.level = self.found.format, self.found.level + 1
+        inner.part = True
         change.inner = inner
         self.found.inner.append(inner)
         self.found.through.setdefault(where, []).append(change)
@@ -727,6 +765,10 @@ class Walk:
                 [_label(two) for two in right],
             )
         )
+
+
+def _about(node: Group | None) -> str:
+    return "of nothing" if node is None else f"of {name_text(_label(node))} at {node.start}"
 
 
 def _label(node: Node) -> bytes:

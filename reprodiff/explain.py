@@ -311,7 +311,7 @@ class _Run:
         for where, changes in comparison.through.items():
             evidence.where = where
             self.through(comparison, where, changes, rules.at(where), evidence, sums, causes)
-        if not causes:
+        if not causes and not comparison.part:
             # What follows has to follow from something: where nothing else differs, it is the change itself.
             causes = self.unfounded(comparison, sums)
         else:

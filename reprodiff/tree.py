@@ -177,6 +177,30 @@ class Group:
         self.info = info
 
 
+class Linked(Group):
+    """A group that says something of a group elsewhere: equal bytes may be about another one.
+
+    target: the keyed group that it is about, of which the twin on the other side must be what its own twin is about;
+    None for a group that holds such groups, and is looked into also where its bytes are equal.
+    """
+
+    __slots__ = ("target",)
+
+    def __init__(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        expand: "Callable[[Group], list[Node]]",
+        key: bytes | None = None,
+        info: Any = None,
+        *,
+        target: Group | None = None,
+    ) -> None:
+        super().__init__(name, start, stop, expand, key, info)
+        self.target = target
+
+
 Node: TypeAlias = Leaf | Record | Group
 
 

@@ -48,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.GCC.command.line/string[*]", "march-native", "the compiler was told to use all of its own machine", claim=claims.native),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=_always),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", None, "one-sided"),
+    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
     # Strings of the program.
     *(
         rule

@@ -403,7 +403,7 @@ def stripped(change: Any, evidence: Any) -> Sure | None:
         if name.startswith(kind):
             has = [any(section.name.startswith(kind) for section in image.sections) for image in both]
             return "origin" if has[0] != has[1] else None
-    return "origin"
+    return "origin" if name in {b".gnu_debuglink", b".gnu_debugaltlink", b".gnu_debugdata"} else None
 
 
 def _tools_differ(evidence: Any) -> bool:

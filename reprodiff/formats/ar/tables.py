@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from reprodiff.codecs import BE, LE
 from reprodiff.errors import NormalizeError
 from reprodiff.formats.ar.header import WIDTH, Archive, Member, Symbol, framed
-from reprodiff.tree import Derive, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
+from reprodiff.tree import Derive, Field, Group, Leaf, Linked, Node, Record, Refs, Role, Table, listed
 
 # Names of symbol tables: the width of their numbers in bytes.
 SYMBOLS = {b"/": 4, b"/SYM64/": 8}
@@ -26,16 +26,15 @@ def table_member(archive: Archive, member: Member, field: bytes, name: bytes, st
     if field == NAMES:
         return Group("names", start, stop, _expand_table, info=(member, _names(archive, at, end)))
     if name in SYMDEFS:
-        body = Group("map", at, end, _expand_symdef, info=(archive, SYMDEFS[name], name.endswith(b"SORTED")))
-        return Group("symdef", start, stop, _expand_table, info=(member, body))
+        body = Linked("map", at, end, _expand_symdef, info=(archive, SYMDEFS[name], name.endswith(b"SORTED")))
+        return Linked("symdef", start, stop, _expand_table, info=(member, body))
     if field == b"/" and archive.symbols:
         archive.linker = True
-        return Group(
-            "linker", start, stop, _expand_table, info=(member, Group("map", at, end, _expand_linker, info=archive))
-        )
+        body = Linked("map", at, end, _expand_linker, info=archive)
+        return Linked("linker", start, stop, _expand_table, info=(member, body))
     archive.symbols = True
-    body = Group("map", at, end, _expand_symbols, info=(archive, SYMBOLS[field]))
-    return Group("symbols", start, stop, _expand_table, info=(member, body))
+    body = Linked("map", at, end, _expand_symbols, info=(archive, SYMBOLS[field]))
+    return Linked("symbols", start, stop, _expand_table, info=(member, body))
 
 
 def _expand_table(group: Group) -> list[Node]:
@@ -122,7 +121,15 @@ def _expand_symbols(group: Group) -> list[Node]:
     total = sum(run.symbols for run in runs)
     first = width + total * width
     parts: list[Node] = [
-        Group("member", start + run.start, start + run.stop, _expand_run, run.member.key, Symbol(archive, run.member))
+        Linked(
+            "member",
+            start + run.start,
+            start + run.stop,
+            _expand_run,
+            run.member.key,
+            Symbol(archive, run.member),
+            target=run.member,
+        )
         for run in runs
     ]
     end = start + (runs[-1].stop if runs else first)
@@ -131,7 +138,7 @@ def _expand_symbols(group: Group) -> list[Node]:
         bound[f"run{number}"] = part
         bound[f"member{number}"] = run.member
     offsets = Leaf("offsets", start + width, start + first, Role.DERIVED, derive=_derive_offsets, refs=bound)
-    names = Group("names", start + first, end, listed(parts))
+    names = Linked("names", start + first, end, listed(parts))
     refs: dict[str, Node] = {"offsets": offsets, "names": names}
     counter = Leaf("count", start, start + width, Role.DERIVED, BE, derive=_derive_count, refs=refs)
     refs["count"] = bound["count"] = counter
@@ -166,8 +173,8 @@ def _expand_run(group: Group) -> list[Node]:
     return [Leaf("symbols", group.start, group.stop)]
 
 
-def _member_offsets(raw: bytes, refs: Refs) -> bytes:
-    return b"".join(refs.offset(f"member{n}").to_bytes(4, "little") for n in range(len(raw) // 4))
+def _member_offset(_raw: bytes, refs: Refs) -> bytes:
+    return refs.offset("member").to_bytes(4, "little")
 
 
 def _expand_linker(group: Group) -> list[Node]:
@@ -176,12 +183,17 @@ def _expand_linker(group: Group) -> list[Node]:
     start, data = group.start, archive.source.read(group.start, group.stop)
     count = int.from_bytes(data[:4], "little")
     found = [archive.starts.get(int.from_bytes(data[at : at + 4], "little")) for at in range(4, 4 + 4 * count, 4)]
-    bound: dict[str, Node] = {f"member{n}": member for n, member in enumerate(found) if member is not None}
-    if len(bound) != count or len(data) < 4 + 4 * count:
+    members = [member for member in found if member is not None]
+    if len(members) != count or len(data) < 4 + 4 * count:
         return [Leaf("unknown", start, group.stop)]
 
     end = start + 4 + 4 * count
-    places = Leaf("offsets", start + 4, end, Role.DERIVED, derive=_member_offsets, refs=bound)
+    entries: list[Node] = []
+    for number, member in enumerate(members):
+        at = start + 4 + 4 * number
+        place = Leaf("offset", at, at + 4, Role.DERIVED, LE, derive=_member_offset, refs={"member": member})
+        entries.append(Linked("member", at, at + 4, listed([place]), member.key, target=member))
+    places = Linked("offsets", start + 4, end, listed(entries))
     counter = Leaf("count", start, start + 4, Role.VALUE, LE)
     return [counter, places, Leaf("symbols", end, group.stop)]
 
@@ -251,8 +263,9 @@ def _expand_symdef(group: Group) -> list[Node]:
         refs: dict[str, Node] = {"string": string, "strings": strings, "member": member}
         at = start + width + number * 2 * width
         record = Record("ranlib", at, _ranlib(width, order), refs)
-        entries.append(Group("symbol", at, record.stop, listed([record]), string.key, Symbol(archive, member, by_name)))
-    ranlibs = Group("ranlibs", start + width, start + middle, listed(entries))
+        info = Symbol(archive, member, by_name)
+        entries.append(Linked("symbol", at, record.stop, listed([record]), string.key, info, target=member))
+    ranlibs = Linked("ranlibs", start + width, start + middle, listed(entries))
 
     bound: dict[str, Node] = {"ranlibs": ranlibs, "strings": strings}
     codec = LE if order == "little" else BE

@@ -8,7 +8,7 @@ import numpy as np
 
 from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf import x86
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import (
     DT_NEEDED,
@@ -16,12 +16,13 @@ from reprodiff.formats.elf.names import (
     DT_RUNPATH,
     DT_SONAME,
     EM_X86_64,
-    ET_EXEC,
     ET_REL,
     SHT_DYNAMIC,
+    SHT_STRTAB,
     dynamic_name,
 )
 from reprodiff.formats.elf.pieces import PRINTED, Piece, texts
+from reprodiff.formats.elf.pointers import decide
 from reprodiff.formats.elf.show import instructions
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing, gather
@@ -85,76 +86,6 @@ def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found
     if pair.moved:
         rows = [p for p in pieces.pieces if p.name is not None and p.r1 > p.r0]
         walk.put_order(where, [p.name or b"" for p in rows], [p.name or b"" for p in sorted(rows, key=lambda p: p.r0)])
-
-
-def decide(both: Both, pair: Pair, found: Differing) -> None:
-    """Accept every word of a section that is a pointer to the same thing on both sides."""
-    one, two = pair.one, pair.two
-    image = both.left.image
-    if not one.alloc:
-        debug.decide(both, pair, found)
-        return
-    if image.type == ET_REL:
-        return
-    addresses = both.addresses
-    if one.code:
-        # Where nothing moved no pointer follows.
-        if both.x86 and not both.still:
-            code = both.left.sweep(one)
-            relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
-            at, end = code.at[relative], code.end[relative]
-
-            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
-                behind = end[np.searchsorted(at, starts)] - starts
-                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
-
-            found.accept_fields(at, targets)
-            if image.type == ET_EXEC or image.machine != EM_X86_64:
-                plain = code.at[~relative]
-                found.accept_fields(
-                    plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
-                )
-        return
-    found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
-    tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
-    if one.name == b".eh_frame_hdr":
-        found.accept(
-            4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.place + ones, two.place + twos), signed=True
-        )
-    found.accept(
-        4, 1 if tables else 4, one.addr,
-        lambda s, o, ones, twos: addresses.same(one.place + s + ones, two.place + o + twos), signed=True,
-    )  # fmt: skip
-    if one.name == b".eh_frame":
-        # Each record's distance to its CIE, where records before it grew.
-        found.accept(
-            4,
-            4,
-            one.addr,
-            lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
-            signed=True,
-        )
-    if found.open.any() and both.x86 and not one.flags & 1:
-        begins = both.left.references(one)
-        if len(begins):
-
-            def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
-                index = np.searchsorted(begins, starts, "right") - 1
-                start = begins[np.maximum(index, 0)]
-                begin = both.pieces(pair).to(start)
-                code = np.zeros(len(starts), bool)
-                for other in both.pairs:
-                    if other.one.code:
-                        target = one.place + start + ones
-                        code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
-                return (
-                    (index >= 0)
-                    & (begin >= 0)
-                    & code
-                    & addresses.same(one.place + start + ones, two.place + begin + twos)
-                )
-
-            found.accept(4, 4, one.addr, entries, signed=True)
 
 
 def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
@@ -253,6 +184,8 @@ def _put_alone(
 ) -> None:
     if name is not None:
         walk.put(f"{where}/{'function' if pair.one.code else 'object'}[*]", (name,), one, two, RAW)
+    elif not data.strip(b"\0") and pair.one.strings and pair.one.alloc and pair.one.type != SHT_STRTAB:
+        walk.put_follows(where, 1, len(data), one or (0, 0), two or (0, 0))
     elif not data.strip(b"\0") and pair.one.strings:
         walk.put(f"{where}/residue", (), one, two, RAW)
     elif texts(data.rstrip(b"\0"), data.rstrip(b"\0")):

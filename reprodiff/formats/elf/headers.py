@@ -22,6 +22,9 @@ from reprodiff.tree import Table
 FILLED = 64
 
 
+HEADER = "elf/sections/section[*]/header"
+
+
 class Record:
     """Puts the fields of two records that differ."""
 
@@ -161,13 +164,13 @@ def _sections(walk: Walk, both: Both) -> None:
     table = left.layout.section
     names = both.by_index.get(_names_index(walk, both))
     if walk.left.read(left.shoff, left.shoff + table.size) != walk.right.read(right.shoff, right.shoff + table.size):
-        Record(walk, table, "elf/sections/section", (), left.shoff, right.shoff).rest()
+        Record(walk, table, HEADER, (b"",), left.shoff, right.shoff).rest()
     for pair in both.pairs:
         one, two = pair.one, pair.two
         starts = left.shoff + one.number * table.size, right.shoff + two.number * table.size
         if walk.left.read(starts[0], starts[0] + table.size) == walk.right.read(starts[1], starts[1] + table.size):
             continue
-        record = Record(walk, table, "elf/sections/section", (), *starts)
+        record = Record(walk, table, HEADER, (one.name,), *starts)
         # The names were read through these offsets, and are what aligned the sections.
         record.put("sh_name", names is not None)
         record.put("sh_offset", _offsets(left, one) and _offsets(right, two))
@@ -183,10 +186,14 @@ def _sections(walk: Walk, both: Both) -> None:
             start = image.shoff + section.number * table.size
             span = (start, start + table.size)
             if section.stored:
-                walk.put_follow("elf/sections/section", (), (0, 0) if side else span, span if side else (0, 0), RAW)
+                walk.put_follow(
+                    "elf/sections/section[*]", (section.name,), (0, 0) if side else span, span if side else (0, 0), RAW
+                )
             else:
                 # No bytes of its own tell of it.
-                walk.put("elf/sections/section", (), None if side else span, span if side else None, RAW)
+                walk.put(
+                    "elf/sections/section[*]", (section.name,), None if side else span, span if side else None, RAW
+                )
 
 
 def _names_index(walk: Walk, both: Both) -> int:

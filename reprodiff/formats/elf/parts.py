@@ -48,7 +48,7 @@ def partition(image: Image) -> list[Node]:
     if image.segments:
         nodes.append(_table(image.phoff, image.layout.segment, len(image.segments), "segments", "segment"))
     if image.sections:
-        nodes.append(_table(image.shoff, image.layout.section, len(image.sections), "sections", "section"))
+        nodes.append(_headers(image))
     nodes.sort(key=lambda node: node.start)
     for one, two in pairwise(nodes):
         if one.stop > two.start:
@@ -84,6 +84,20 @@ def _table(start: int, table: Table, count: int, name: str, row: str) -> Group:
         return [Record(row, start + i * table.size, table) for i in range(count)]
 
     return Group(name, start, start + count * table.size, expand)
+
+
+def _headers(image: Image) -> Group:
+    """Return the section headers, each under the name of its section."""
+    table = image.layout.section
+
+    def expand(_group: Group) -> list[Node]:
+        found: list[Node] = []
+        for section in image.sections:
+            record = Record("header", image.shoff + section.number * table.size, table)
+            found.append(Group("section", record.start, record.stop, listed([record]), section.name))
+        return found
+
+    return Group("sections", image.shoff, image.shoff + len(image.sections) * table.size, expand)
 
 
 def _filled(source: Source, nodes: list[Node]) -> list[Node]:

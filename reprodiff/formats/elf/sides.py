@@ -89,21 +89,22 @@ class Pair:
     def _align(self, left: Side, right: Side) -> Pieces:
         one, two = self.one, self.two
         if not one.stored or not two.stored:
-            return Pieces(self._by_symbols(left, right) if one.size != two.size else identity(one.size, two.size))
+            known = one.size != two.size and bool(left.named(one) and right.named(two))
+            return Pieces(self._by_symbols(left, right) if known else identity(one.size, two.size))
         a, b = left.data(one), right.data(two)
         if a == b and not one.alloc:
             return Pieces(identity(len(a), len(b)))
         if one.strings and two.strings:
             return Pieces(strings(a, b), a, b)
         if one.alloc and one.type == SHT_PROGBITS and not one.name.startswith(b".eh_frame"):
-            same = [(s.start, s.size, s.key[0]) for s in left.named(one)] == [
-                (s.start, s.size, s.key[0]) for s in right.named(two)
-            ]
+            ones, twos = left.named(one), right.named(two)
+            same = _same_places(ones, twos) if ones and twos else one.size == two.size
             if one.code:
-                if one.size == two.size and same and (left.named(one) or left.ranges(one) == right.ranges(two)):
+                known = bool(ones and twos)
+                if one.size == two.size and same and (known or left.ranges(one) == right.ranges(two)):
                     return Pieces(identity(len(a), len(b)))
                 return Pieces(self._code(left, right), a, b)
-            if not same:
+            if not same and ones and twos:
                 return Pieces(self._objects(left, right, a, b), a, b)
             if a == b or (one.size == two.size and one.flags & SHF_WRITE):
                 return Pieces(identity(len(a), len(b)))
@@ -265,6 +266,16 @@ class Both:
                 parts.append((heads[0], size, heads[1], size, Pieces(identity(size, size))))
             self._addresses = Addresses(parts)
         return self._addresses
+
+
+def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:
+    """Tell whether the same functions and objects stand in the same places; one may have another name altogether."""
+    if [symbol[:2] for symbol in ones] != [symbol[:2] for symbol in twos]:
+        return False
+    left, right = {symbol.name for symbol in ones}, {symbol.name for symbol in twos}
+    return all(
+        a.name == b.name or (a.name not in right and b.name not in left) for a, b in zip(ones, twos, strict=True)
+    )
 
 
 def _mapped(section: Section) -> bool:

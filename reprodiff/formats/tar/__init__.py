@@ -28,7 +28,9 @@ ZERO = bytes(BLOCK)
 MOST_EXTENDED = 64 << 20
 # Longer members are compared in pieces.
 QUICK = 1 << 20
-LINK, SYMLINK = b"1", b"2"
+LINK, SYMLINK, DIRECTORY = b"1", b"2", b"5"
+# A file's content follows; only the slash at the end of its name tells a directory of v7 from a file.
+REGULAR = frozenset({b"\0", b"0", b"7"})
 EXTENDED = {b"x": "pax", b"X": "pax", b"L": "longname", b"K": "longlink"}
 # Typeflags whose size field is not followed by that many bytes (POSIX pax, "typeflag").
 NO_CONTENT = frozenset(b"123456")
@@ -38,7 +40,8 @@ class Member(NamedTuple):
     """What the header chain of a member says, in bytes and offsets.
 
     extensions: offset and size of the extended headers before `header`; sparse: size of the old GNU sparse map
-    after it; size: of the stored content; linkname: effective name of a link's target."""
+    after it; size: of the stored content; linkname: effective name of a link's target; directory: by its typeflag, or
+    by a name that ends in a slash, which is how v7 tells."""
 
     source: Source
     extensions: tuple[tuple[int, int], ...]
@@ -47,6 +50,7 @@ class Member(NamedTuple):
     typeflag: bytes
     linkname: bytes
     sparse: int
+    directory: bool
 
 
 def probe(head: bytes, _source: Source) -> bool:
@@ -85,10 +89,12 @@ def parse(source: Source, budget: Budget) -> Group:
                 break
             body = read(at + BLOCK, at + BLOCK + length)
             if flag == b"g":
+                if extensions:
+                    # Between an extended header and its member: no writer does that, and readers disagree on it.
+                    break
                 inherited.update(keywords(body))
                 nodes.append(Group("global", at, stop, _expand_global, info=(source, length)))
-                if start == at:
-                    start = stop
+                start = stop
             else:
                 if kind == "pax":
                     known.update(keywords(body))
@@ -110,9 +116,11 @@ def parse(source: Source, budget: Budget) -> Group:
         stop = at + BLOCK + skip + stored + -stored % BLOCK
         if stored < 0 or at + BLOCK + skip + stored > size:
             break
-        name = member_key(known.get(b"GNU.sparse.name") or known.get(b"path") or ustar_name(header))
+        path = known.get(b"path") or ustar_name(header)
+        name = member_key(known.get(b"GNU.sparse.name") or path)
+        directory = flag == DIRECTORY or (flag in REGULAR and path.endswith(b"/"))
         link = known.get(b"linkpath") or header[157:257].split(b"\0", 1)[0]
-        member = Member(source, tuple(extensions), at, stored, flag, link, skip)
+        member = Member(source, tuple(extensions), at, stored, flag, link, skip, directory)
         nodes.append(Group("member", start, min(stop, size), _expand_member, name, member))
         budget.count(1)
         at = start = min(stop, size)

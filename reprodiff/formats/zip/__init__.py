@@ -31,7 +31,7 @@ from reprodiff.formats.zip.layout import (
 )
 from reprodiff.formats.zip.members import CLOJURE, Archive, Member, expand_entry, expand_member, quick
 from reprodiff.sources import Source
-from reprodiff.tree import Group, Leaf, Node, Record, listed
+from reprodiff.tree import Group, Leaf, Linked, Node, Record, listed
 
 CENTRAL_FIELDS = struct.Struct("<4sHHHHIIIIHHHHHIL")
 END_FIELDS = struct.Struct("<4sHHHHIIH")
@@ -192,7 +192,7 @@ def _directory(archive: Archive, end: _End, budget: Budget) -> tuple[list[Member
         member = Member(archive, base + start, key, name, extra_size, comment, made_by, flags, method, crc, size,
                         local + uncounted, stored, plain)  # fmt: skip
         members.append(member)
-        group = member.directory = Group("entry", base + start, base + at, expand_entry, key, member)
+        group = member.directory = Linked("entry", base + start, base + at, expand_entry, key, member)
         entries.append(group)
         if key.endswith(CLOJURE):
             archive.clojure = True
@@ -252,6 +252,8 @@ def _locals(archive: Archive, members: list[Member], limit: int) -> None:
         if member.method == STORED and start & 3 and member.size:
             aligned = False
         member.group = Group("member", at, stop, expand_member, member.key, member)
+        if member.directory:
+            member.directory.target = member.group
     archive.aligned = padded and aligned
 
 

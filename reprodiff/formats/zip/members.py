@@ -24,7 +24,7 @@ from reprodiff.formats.zip.layout import (
 )
 from reprodiff.formats.zip.payload import NAMES, Decoder, peek
 from reprodiff.sources import Source
-from reprodiff.tree import Content, Group, Leaf, Node, Record, Role
+from reprodiff.tree import Content, Group, Leaf, Linked, Node, Record, Role
 
 CLOJURE = (b".clj", b".cljc")
 # Longer members are compared in pieces.
@@ -57,7 +57,7 @@ class Member:
     plain    whether its name and comment are ASCII
     """
 
-    __slots__ = ("archive", "comment", "crc", "descriptor", "directory", "entry", "extra", "flags", "group", "key",
+    __slots__ = ("archive", "comment", "crc", "descriptor", "directory", "entry", "extra", "flags", "group", "key", "known_shape",
                  "local", "local_extra", "local_flags", "local_name", "made_by", "method", "name", "nodes", "plain", "size", "start",
                  "stop", "time")  # fmt: skip
 
@@ -82,9 +82,10 @@ class Member:
         self.plain = plain
         self.start = self.descriptor = self.local_name = self.local_extra = self.local_flags = 0
         self.group: Group | None = None
-        self.directory: Group | None = None
+        self.directory: Linked | None = None
         self.nodes: tuple[list[Node], list[Node]] | None = None
         self.time = b""
+        self.known_shape: tuple[object, ...] = ()
 
     @property
     def encrypted(self) -> bool:
@@ -107,12 +108,17 @@ class Member:
         """Whether its sizes need zip64."""
         return self.size >= FULL or self.stop - self.start >= FULL
 
+    @property
     def shape(self) -> tuple[object, ...]:
-        """Return what decides which nodes it has and how they spell their values, beside their bytes."""
-        archive = self.archive
-        return (self.name, self.extra, self.method, self.flags, self.local_flags, self.local_name, self.local_extra,
+        """What decides which nodes it has and how they spell their values, beside their bytes."""
+        if not self.known_shape:
+            archive = self.archive
+            self.known_shape = (
+                self.name, self.extra, self.method, self.flags, self.local_flags, self.local_name, self.local_extra,
                 self.stop - self.start, self.size, self.plain, self.made_by, archive.clojure, archive.aligned,
-                archive.uncounted is None)  # fmt: skip
+                archive.uncounted is None,
+            )  # fmt: skip
+        return self.known_shape
 
 
 def quick(walk: Walk, one: Group, two: Group, where: str, keys: tuple[bytes, ...]) -> bool:
@@ -123,7 +129,7 @@ def quick(walk: Walk, one: Group, two: Group, where: str, keys: tuple[bytes, ...
     m: Member = one.info
     n: Member = two.info
     size = one.stop - one.start
-    if size != two.stop - two.start or size > QUICK or m.shape() != n.shape():
+    if size != two.stop - two.start or size > QUICK or m.shape != n.shape:
         return False
     a, b = walk.left.read(one.start, one.stop), walk.right.read(two.start, two.stop)
     if a == b:

@@ -1,0 +1,117 @@
+"""Which words of a section that is loaded may be pointers, and of which kind."""
+
+from typing import Any
+
+import numpy as np
+
+from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL
+from reprodiff.formats.elf.pieces import texts
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.words import Differing, gather
+
+# Lengths of strings that are looked at one by one.
+LENGTHS_MAX = 2000
+
+
+def decide(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept every word of a section that is a pointer to the same thing on both sides."""
+    one, two = pair.one, pair.two
+    image = both.left.image
+    if not one.alloc:
+        debug.decide(both, pair, found)
+        return
+    if image.type == ET_REL:
+        return
+    addresses = both.addresses
+    if one.code:
+        # Where nothing moved no pointer follows.
+        if both.x86 and not both.still:
+            code = both.left.sweep(one)
+            relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
+            at, end = code.at[relative], code.end[relative]
+
+            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+                behind = end[np.searchsorted(at, starts)] - starts
+                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
+
+            found.accept_fields(at, targets)
+            if image.type == ET_EXEC or image.machine != EM_X86_64:
+                plain = code.at[~relative]
+                found.accept_fields(
+                    plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
+                )
+        return
+    found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
+    found.accept(image.word, image.word, one.addr, _lengths(both, found))
+    tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
+    if one.name == b".eh_frame_hdr":
+        found.accept(
+            4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.place + ones, two.place + twos), signed=True
+        )
+    found.accept(
+        4, 1 if tables else 4, one.addr,
+        lambda s, o, ones, twos: addresses.same(one.place + s + ones, two.place + o + twos), signed=True,
+    )  # fmt: skip
+    if one.name == b".eh_frame":
+        # Each record's distance to its CIE, where records before it grew.
+        found.accept(
+            4,
+            4,
+            one.addr,
+            lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
+            signed=True,
+        )
+    if found.open.any() and both.x86 and not one.flags & 1:
+        begins = both.left.references(one)
+        if len(begins):
+
+            def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+                index = np.searchsorted(begins, starts, "right") - 1
+                start = begins[np.maximum(index, 0)]
+                begin = both.pieces(pair).to(start)
+                code = np.zeros(len(starts), bool)
+                for other in both.pairs:
+                    if other.one.code:
+                        target = one.place + start + ones
+                        code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
+                return (
+                    (index >= 0)
+                    & (begin >= 0)
+                    & code
+                    & addresses.same(one.place + start + ones, two.place + begin + twos)
+                )
+
+            found.accept(4, 4, one.addr, entries, signed=True)
+
+
+def _lengths(both: Both, found: Differing) -> Any:
+    """Return a check for lengths of strings: the word before refers to one that grew, by as much as the length did."""
+    word, order = both.left.image.word, both.left.image.order
+    addresses = both.addresses
+
+    def check(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+        fits = (starts >= word) & (others >= word)
+        starts, others = np.maximum(starts, word), np.maximum(others, word)
+        left = gather(found.left, starts - word, word, order, signed=False)
+        right = gather(found.right, others - word, word, order, signed=False)
+        fits &= addresses.same(left, right)
+        for index in np.flatnonzero(fits)[:LENGTHS_MAX].tolist():
+            pair = both.section_at(int(left[index]))
+            offset = int(left[index]) - pair.one.addr if pair else 0
+            piece = both.pieces(pair).find(offset) if pair else None
+            # The text is as long as the length says, and the whole difference lies within it.
+            fits[index] = (
+                pair is not None
+                and piece is not None
+                and not piece.equal
+                and piece.l0 <= offset <= piece.l0 + int(ones[index])
+                and int(twos[index]) - int(ones[index]) == (piece.r1 - piece.r0) - (piece.l1 - piece.l0)
+                and texts(
+                    both.left.data(pair.one)[offset : offset + int(ones[index])],
+                    both.right.data(pair.two)[int(right[index]) - pair.two.addr :][: int(twos[index])],
+                )
+            )
+        return fits
+
+    return check
