@@ -1,20 +1,79 @@
 """Which differences between tar archives a rule may claim, and on what evidence."""
 
 import re
+from bisect import bisect_right
 from typing import Any
 
-from normalizers.patterns import Sure, builders, is_umask
-from reprodiff.formats.tar import LINK, SYMLINK, member_key
-from reprodiff.formats.tar.header import BLOCK, keywords
+from normalizers.common import DIRECTORY, REGULAR
+from normalizers.patterns import Sure, is_umask, owners
+from reprodiff.formats.tar import LINK, Member, member_key
+from reprodiff.formats.tar import REGULAR as REGULAR_FLAGS
+from reprodiff.formats.tar.header import BLOCK, number, records
+from reprodiff.tree import Group
 
 PERMISSIONS = 0o777
 DEVICES = {b"3", b"4"}
+TIMES = {b"mtime", b"atime", b"ctime"}
+# Types that people set permissions of, which a umask cuts: not links and devices.
+MASKED = REGULAR_FLAGS | {b"5", b"1"}
+# (magic, version) of ustar, GNU and v7.
+MAGICS = {b"ustar\0", b"ustar ", bytes(6)}
+VERSIONS = {b"00", b" \0", bytes(2)}
+# What the type bits of a mode say, where a tool writes them (stat(2)), by typeflag.
+TYPES = {b"\0": REGULAR, b"0": REGULAR, b"7": REGULAR, b"1": REGULAR, b"2": 0o120000, b"3": 0o020000, b"4": 0o060000,
+         b"5": DIRECTORY, b"6": 0o010000}  # fmt: skip
+CUT = 100
 _SPARSE_PID = re.compile(rb"GNUSparseFile\.\d+/")
+
+
+def _pairs(evidence: Any) -> list[list[tuple[int, tuple[Group, Group]]]]:
+    """Return, for either side, where each aligned member starts, in order, with its pair."""
+    pairs = evidence.comparison.members
+    return [sorted(((pair[side].start, pair) for pair in pairs), key=lambda row: row[0]) for side in (0, 1)]
+
+
+def pair_of(change: Any, evidence: Any) -> tuple[Group, Group] | None:
+    """Return both members that a change lies in; by where they are, since several may have one name."""
+    side, at = (0, change.l0) if change.l0 >= 0 else (1, change.r0)
+    rows = evidence.once(_pairs)[side]
+    place = bisect_right(rows, at, key=lambda row: row[0]) - 1
+    if place < 0:
+        return None
+    pair: tuple[Group, Group] = rows[place][1]
+    return pair if pair[side].start <= at < pair[side].stop else None
+
+
+def infos(change: Any, evidence: Any) -> tuple[Member, Member] | None:
+    """Return what the headers of both members say that a change lies in."""
+    pair = pair_of(change, evidence)
+    return None if pair is None else (pair[0].info, pair[1].info)
+
+
+def one_name(change: Any, evidence: Any) -> bytes | None:
+    """Return the name of both members that a change lies in, None where they have two."""
+    pair = pair_of(change, evidence)
+    return pair[0].key if pair is not None and pair[0].key == pair[1].key else None
+
+
+def ends_clean(raw: bytes | None) -> bool:
+    """Tell whether a text field holds nothing after the NUL that ends it."""
+    return raw is not None and not raw.partition(b"\0")[2].strip(b"\0")
+
+
+def clean(change: Any) -> bool:
+    """Tell whether both sides of a change in a text field hold nothing after the NUL that ends them."""
+    return ends_clean(change.left) and ends_clean(change.right)
+
+
+def same_text(change: Any, evidence: Any) -> Sure | None:
+    """Claim two spellings of one value, where neither hides more bytes than the value."""
+    values = evidence.values(change)
+    return "origin" if values is not None and values[0] == values[1] and clean(change) else None
 
 
 def identity(field: str) -> Any:
     def of_builder(evidence: Any) -> set[tuple[Any, Any]]:
-        return builders((left, right) for _key, left, right in evidence.members("header", field))
+        return owners(evidence.members("header", field))
 
     def claim(change: Any, evidence: Any) -> Sure | None:
         return "origin" if evidence.values(change) in evidence.once(of_builder) else None
@@ -23,68 +82,158 @@ def identity(field: str) -> Any:
 
 
 def _under_umask(evidence: Any) -> bool:
-    links = {key for key, left, right in evidence.members("header", "typeflag") if SYMLINK in {left, right}}
+    rows = zip(evidence.members("header", "typeflag"), evidence.members("header", "mode"), strict=False)
     return is_umask(
-        (left & PERMISSIONS, right & PERMISSIONS)
-        for key, left, right in evidence.members("header", "mode")
-        if key not in links
+        (left & PERMISSIONS, right & PERMISSIONS) for (_, one, two), (_, left, right) in rows if {one, two} <= MASKED
     )
 
 
 def umask(change: Any, evidence: Any) -> Sure | None:
     values = evidence.values(change)
-    if values is None or (values[0] ^ values[1]) & 0o7000:
+    both = infos(change, evidence)
+    if values is None or both is None or (values[0] ^ values[1]) & ~PERMISSIONS:
+        return None
+    if not {info.typeflag for info in both} <= MASKED:
         return None
     return "origin" if evidence.once(_under_umask) else None
 
 
+def modes(members: list[Group], policy: Any) -> list[int]:
+    """Return the canonical modes of members, in order; only those that a umask cuts have another than they had."""
+    found = []
+    for member in members:
+        info: Member = member.info
+        mode = number(info.source.read(info.header + 100, info.header + 108))
+        found.append(umask_mode(mode, policy) if info.typeflag in MASKED else mode)
+    return found
+
+
 def same_permissions(change: Any, evidence: Any) -> Sure | None:
-    """Claim modes that differ in nothing but the file type bits, which the typeflag says already."""
-    values = evidence.values(change)
-    return "origin" if values is not None and values[0] & 0o7777 == values[1] & 0o7777 else None
+    """Claim modes that differ in nothing but the file type bits, where these say what the typeflag says."""
+    values, both = evidence.values(change), infos(change, evidence)
+    if values is None or both is None or values[0] & 0o7777 != values[1] & 0o7777:
+        return None
+    for value, info in zip(values, both, strict=True):
+        wanted = DIRECTORY if info.directory else TYPES.get(info.typeflag)
+        if value & ~0o7777 not in {0, wanted}:
+            return None
+    return "origin"
+
+
+def same_type(change: Any, evidence: Any) -> Sure | None:
+    """Claim the typeflag that v7 lacks: NUL is a file, or a directory where the name ends in a slash."""
+    values, both = evidence.values(change), infos(change, evidence)
+    if values is None or both is None or both[0].directory != both[1].directory:
+        return None
+    return "origin" if set(values) == {b"\0", b"5" if both[0].directory else b"0"} else None
+
+
+def dialect(known: set[bytes]) -> Any:
+    """Return a claim on a field that has one of the known values on both sides."""
+
+    def claim(change: Any, _evidence: Any) -> Sure | None:
+        return "origin" if {change.left, change.right} <= known else None
+
+    return claim
 
 
 def no_device(change: Any, evidence: Any) -> Sure | None:
-    kinds = evidence.once(_typeflags).get(change.keys[-1], set())
-    return None if kinds & DEVICES else "origin"
+    both = infos(change, evidence)
+    return "origin" if both is not None and not {info.typeflag for info in both} & DEVICES else None
 
 
-def _typeflags(evidence: Any) -> dict[bytes, set[bytes]]:
-    found: dict[bytes, set[bytes]] = {}
-    for key, left, right in evidence.members("header", "typeflag"):
-        found.setdefault(key, set()).update((left, right))
-    return found
+def pax_records(raw: bytes | None) -> dict[bytes, bytes]:
+    """Return the records of an extended header, {} where it holds anything else or a keyword twice."""
+    if not raw:
+        return {}
+    size = number(raw[124:136])
+    body, rest = raw[BLOCK : BLOCK + size], raw[BLOCK + size :]
+    found = records(body)
+    known = {keyword: value for _start, _mark, _stop, keyword, value in found}
+    whole = bool(found) and found[-1][2] == len(body) and len(known) == len(found)
+    return known if whole and not rest.strip(b"\0") else {}
 
 
 def times_only(change: Any, _evidence: Any) -> Sure | None:
     """Claim an extended header of one side alone that holds nothing but times."""
-    raw = change.left or change.right
-    words = set(_keywords(raw)) if raw else set()
-    return "origin" if words and words <= {b"mtime", b"atime", b"ctime"} else None
+    words = pax_records(change.left or change.right).keys()
+    return "origin" if words and words <= TIMES else None
 
 
 def fraction_only(change: Any, _evidence: Any) -> Sure | None:
     """Claim an extended header of one side alone that holds nothing but the time below a second."""
-    raw = change.left or change.right
-    return "origin" if raw and set(_keywords(raw)) == {b"mtime"} else None
+    return "origin" if pax_records(change.left or change.right).keys() == {b"mtime"} else None
+
+
+def header_time_only(change: Any, evidence: Any) -> Sure | None:
+    """Claim an extended header of one side alone that holds nothing but the time that the member's header has."""
+    found = pax_records(change.left or change.right)
+    return "origin" if found.keys() == {b"mtime"} and _is_header_time(found[b"mtime"], change, evidence) else None
+
+
+def header_time(change: Any, evidence: Any) -> Sure | None:
+    """Claim a record of one side alone that gives the time that the member's header has."""
+    raw = change.left or change.right or b""
+    return "origin" if _is_header_time(raw.partition(b"=")[2].rstrip(b"\n"), change, evidence) else None
+
+
+def _is_header_time(value: bytes, change: Any, evidence: Any) -> bool:
+    both = infos(change, evidence)
+    if both is None:
+        return False
+    info = both[0 if change.l0 >= 0 else 1]
+    try:
+        return float(value) == number(info.source.read(info.header + 136, info.header + 148))
+    except ValueError:
+        return False
 
 
 def same_name(change: Any, evidence: Any) -> Sure | None:
     """Claim names that both stand for the member's own: cut or split as each dialect does."""
-    values = evidence.values(change)
-    key = change.keys[-1]
-    return "origin" if values is not None and all(_stands_for(value, key) for value in values) else None
+    values, key = evidence.values(change), one_name(change, evidence)
+    if values is None or key is None or not clean(change):
+        return None
+    return "origin" if all(_stands_for(value, key) for value in values) else None
+
+
+def same_target(change: Any, evidence: Any) -> Sure | None:
+    """Claim targets of links that both stand for the same: cut where a record or a long link says all of it."""
+    values, both = evidence.values(change), infos(change, evidence)
+    if values is None or both is None or both[0].linkname != both[1].linkname or not clean(change):
+        return None
+    target = both[0].linkname
+    return "origin" if all(value in {target, target[:CUT], _in_ascii(target)[:CUT]} for value in values) else None
+
+
+def same_prefix(change: Any, evidence: Any) -> Sure | None:
+    """Claim prefixes that are none, or with the name of the same header give the member's own."""
+    key, both = one_name(change, evidence), infos(change, evidence)
+    if key is None or both is None or not clean(change):
+        return None
+    for raw, info in zip((change.left, change.right), both, strict=True):
+        prefix = raw.rstrip(b"\0")
+        name = info.source.read(info.header, info.header + 100).partition(b"\0")[0]
+        if prefix and not _stands_for(prefix + b"/" + name, key):
+            return None
+    return "origin"
 
 
 def _stands_for(name: bytes, key: bytes) -> bool:
     bare = member_key(name) if name else b""
-    return key.startswith(bare) or key.endswith(b"/" + bare)
+    return any(full.startswith(bare) or full.endswith(b"/" + bare) for full in (key, _in_ascii(key)))
+
+
+def _in_ascii(name: bytes) -> bytes:
+    """Return a name as Python writes it beside a record: `?` for each character that is not ASCII."""
+    return name.decode("utf-8", "surrogateescape").encode("ascii", "replace")
 
 
 def same_but_pid(change: Any, evidence: Any) -> Sure | None:
     """Claim names that differ in nothing but the process id that GNU tar gives sparse members."""
     values = evidence.values(change)
-    return "origin" if values and without_sparse_pid(values[0]) == without_sparse_pid(values[1]) else None
+    if not values or not clean(change) or not all(_SPARSE_PID.search(value) for value in values):
+        return None
+    return "origin" if without_sparse_pid(values[0]) == without_sparse_pid(values[1]) else None
 
 
 def without_sparse_pid(value: bytes) -> bytes:
@@ -92,33 +241,90 @@ def without_sparse_pid(value: bytes) -> bytes:
     return _SPARSE_PID.sub(b"GNUSparseFile.0/", value)
 
 
+def same_record(change: Any, evidence: Any) -> Sure | None:
+    """Claim a record of one side alone that gives the name, or the target, that both members have."""
+    raw = change.left or change.right or b""
+    keyword, _equals, value = raw.partition(b" ")[2].removesuffix(b"\n").partition(b"=")
+    return _says_nothing({keyword: value}, change, evidence)
+
+
+def names_only(change: Any, evidence: Any) -> Sure | None:
+    """Claim an extended header of one side alone that holds nothing but times and what both members have."""
+    return _says_nothing(pax_records(change.left or change.right), change, evidence)
+
+
+def same_long(keyword: bytes) -> Any:
+    """Return a claim on a long name or long link of one side alone that gives what both members have."""
+
+    def claim(change: Any, evidence: Any) -> Sure | None:
+        raw = change.left or change.right or b""
+        value, _nul, rest = raw[BLOCK:].partition(b"\0")
+        return None if rest.strip(b"\0") else _says_nothing({keyword: value}, change, evidence)
+
+    return claim
+
+
+def _says_nothing(found: dict[bytes, bytes], change: Any, evidence: Any) -> Sure | None:
+    """Claim records, by keyword, that give nothing but times and what both members have."""
+    both = infos(change, evidence)
+    if not found or both is None or not found.keys() <= TIMES | {b"path", b"linkpath"}:
+        return None
+    if b"path" in found and member_key(found[b"path"]) != one_name(change, evidence):
+        return None
+    target = found.get(b"linkpath")
+    return "origin" if target is None or target == both[0].linkname == both[1].linkname else None
+
+
 def linked(change: Any, evidence: Any) -> Sure | None:
     """Claim what makes a member a hard link on one side and the same content in full on the other."""
-    return "origin" if change.keys[-1] in evidence.once(_links_or_copies) else None
+    pair = pair_of(change, evidence)
+    return "origin" if pair is not None and id(pair[0]) in evidence.once(_links_or_copies) else None
 
 
-def _links_or_copies(evidence: Any) -> set[bytes]:
-    comparison = evidence.comparison
-    by_key = [{pair[side].key: pair[side] for pair in comparison.members} for side in (0, 1)]
+def linked_padding(change: Any, evidence: Any) -> Sure | None:
+    """Claim the zeros after a copy that the other side has a link for."""
+    return None if (change.left or change.right or b"").strip(b"\0") else linked(change, evidence)
+
+
+def _links_or_copies(evidence: Any) -> set[int]:
+    """Return the left members that are a hard link to a file on one side, and that file's content on the other."""
+    targets: tuple[_Targets | None, _Targets | None] | list[Any] = [None, None]
     found = set()
-    for pair in comparison.members:
+    for pair in evidence.comparison.members:
         flags = [group.info.typeflag for group in pair]
         if (flags[0] == LINK) == (flags[1] == LINK):
             continue
-        link = 0 if flags[0] == LINK else 1
-        target = by_key[link].get(member_key(pair[link].info.linkname))
-        if target is not None and evidence.payload(link, target) == evidence.payload(1 - link, pair[1 - link]):
-            found.add(pair[0].key)
+        side = 0 if flags[0] == LINK else 1
+        link, copy = pair[side], pair[1 - side]
+        if targets[side] is None:
+            targets[side] = _Targets(evidence.comparison.roots[side])
+        target = targets[side].of(link)
+        if target is None or not _is_file(target) or not _is_file(copy) or copy.info.linkname:
+            continue
+        content = evidence.payload(side, target) or b""
+        if content == (evidence.payload(1 - side, copy) or b"") and not evidence.payload(side, link):
+            found.add(id(pair[0]))
     return found
 
 
-def names_only(change: Any, _evidence: Any) -> Sure | None:
-    """Claim an extended header of one side alone that holds nothing but what aligned members have in common."""
-    raw = change.left or change.right
-    words = set(_keywords(raw)) if raw else set()
-    return "origin" if words and words <= {b"path", b"mtime", b"atime", b"ctime"} else None
+def _is_file(member: Group) -> bool:
+    return member.info.typeflag in REGULAR_FLAGS and not member.info.directory
 
 
-def _keywords(raw: bytes) -> list[bytes]:
-    size = int(raw[124:136].split(b"\0", 1)[0].strip() or b"0", 8)
-    return list(keywords(raw[BLOCK : BLOCK + size]))
+class _Targets:
+    """What the hard links of an archive are links to."""
+
+    def __init__(self, root: Group) -> None:
+        self.places: dict[bytes | None, list[Group]] = {}
+        for node in root.expand(root):
+            if isinstance(node, Group) and node.key is not None:
+                self.places.setdefault(node.key, []).append(node)
+
+    def of(self, link: Group) -> Group | None:
+        """Return the member whose content a link has, None where there is none before it."""
+        member: Group | None = link
+        while member is not None and member.info.typeflag == LINK:
+            same = self.places.get(member_key(member.info.linkname), [])
+            place = bisect_right(same, member.start - 1, key=lambda one: one.start)
+            member = same[place - 1] if place else None
+        return member

@@ -1,41 +1,139 @@
-"""The canonical order of tar members."""
+"""The canonical order of tar members: none of them means, or leaves behind, anything else than before."""
 
+from bisect import bisect_left
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from itertools import groupby, pairwise
+from typing import Any
+
+from normalizers.patterns import Sure
 from reprodiff.formats.tar import LINK, member_key
 from reprodiff.tree import Group
 
+# Volume labels, parts of files that began in another volume, and renamings: what they are about is their neighbour.
+BOUND = frozenset({b"V", b"M", b"N"})
+
 
 def in_order(members: list[Group]) -> list[Group]:
-    """Sort members by the components of their names, as `tar --sort=name` does; members of one name keep their
-    order, and a hard link never comes before its target."""
-    ordered = sorted(members, key=lambda member: (member.key or b"").split(b"/"))
-    names = {member.key for member in ordered}
+    """Sort members by the components of their names, as `tar --sort=name` does.
+
+    Members of one name keep their order, and so do a hard link and all members that have the name of its target: what
+    it is a link to is the last of them before it. Nothing passes a global header. Where a file or a link lies in the
+    way of another member, which of both is left depends on the order: then that stays as it is.
+    """
     out: list[Group] = []
-    seen: set[bytes | None] = set()
-    waiting: dict[bytes, list[Group]] = {}
-    for member in ordered:
-        _place(member, names, out, seen, waiting)
-    # Links in a circle wait for each other for ever: they keep the sorted order.
-    left = {id(member) for rest in waiting.values() for member in rest}
-    out += [member for member in ordered if id(member) in left]
+    for _number, row in groupby(zip(_rows(members), members, strict=True), key=lambda pair: pair[0]):
+        out += _sorted([member for _number, member in row])
     return out
 
 
-def _place(
-    member: Group,
-    names: set[bytes | None],
-    out: list[Group],
-    seen: set[bytes | None],
-    waiting: dict[bytes, list[Group]],
-) -> None:
-    """Append a member, or let it wait for its target; then those that waited for it. Links to links are chains."""
-    queue = [member]
-    while queue:
-        one = queue.pop(0)
-        info = one.info
-        target = member_key(info.linkname) if info.typeflag == LINK else None
-        if target is not None and target in names and target not in seen and target != one.key:
-            waiting.setdefault(target, []).append(one)
+def same_order(order: Any, evidence: Any) -> Sure | None:
+    """Claim an order by which no member means or leaves behind anything else than by the other."""
+    comparison = evidence.comparison
+    if comparison.roots is None or order.where != "tar":
+        return None
+    pairs = [(one, two) for one, two in comparison.members if one.key is not None]
+    sides = [sorted((pair[side] for pair in pairs), key=lambda member: member.start) for side in (0, 1)]
+    whole = [_members(root) for root in comparison.roots]
+    twins = {id(one): id(two) for one, two in pairs}
+    rows = [dict(zip(map(id, some), _rows(some), strict=True)) for some in whole]
+    if any(rows[0][one] != rows[1][two] for one, two in twins.items()):
+        return None
+    known = [set(map(id, side)) for side in sides]
+    ordered = [[id(one) for one in in_order(some) if id(one) in ids] for some, ids in zip(whole, known, strict=True)]
+    return "origin" if [twins[one] for one in ordered[0]] == ordered[1] else None
+
+
+def _members(root: Group) -> list[Group]:
+    return [node for node in root.expand(root) if isinstance(node, Group) and node.key is not None]
+
+
+def _rows(members: list[Group]) -> Iterator[int]:
+    """Yield the number of the row that each member may be sorted within: between two of them lies a global header, or
+    a member that must stay where it is."""
+    row = 0
+    last: Group | None = None
+    for member in members:
+        alone = _stays(member)
+        if last is not None and (alone or last.stop != member.start or _stays(last)):
+            row += 1
+        yield row
+        last = member
+
+
+def _stays(member: Group) -> bool:
+    return member.info.typeflag in BOUND or (b".." in (key := member.key or b"") and b".." in key.split(b"/"))
+
+
+def _sorted(members: list[Group]) -> list[Group]:
+    names = [_place(member.key or b"") for member in members]
+    ordered = sorted(range(len(members)), key=lambda at: (members[at].key or b"").split(b"/"))
+    links = [at for at, member in enumerate(members) if member.info.typeflag == LINK]
+    if not links and len(set(names)) == len(names) and not _in_the_way(members, names, links):
+        return [members[at] for at in ordered]
+    if _in_the_way(members, names, links):
+        return members
+    rank = [0] * len(members)
+    for number, at in enumerate(ordered):
+        rank[at] = number
+    return [members[at] for at in _arranged(_bounds(members, names, links), rank, ordered)]
+
+
+def _place(key: bytes) -> bytes:
+    """Return where a member goes: the same for all spellings of its name."""
+    if b"//" in key or b"/." in key or key[:1] in {b"/", b"."}:
+        return b"/".join(part for part in key.split(b"/") if part not in {b"", b"."})
+    return key
+
+
+def _in_the_way(members: list[Group], names: list[bytes], links: list[int]) -> bool:
+    """Tell whether something that is no directory has the name of a directory above another member or a target."""
+    others = {name for member, name in zip(members, names, strict=True) if not member.info.directory}
+    below = {name.rpartition(b"/")[0] for name in names}
+    below.update(_place(member_key(members[at].info.linkname)).rpartition(b"/")[0] for at in links)
+    seen: set[bytes] = set()
+    for name in below:
+        while name and name not in seen:
+            if name in others:
+                return True
+            seen.add(name)
+            name = name.rpartition(b"/")[0]  # noqa: PLW2901 - up to the root
+    return False
+
+
+def _bounds(members: list[Group], names: list[bytes], links: list[int]) -> list[tuple[int, int]]:
+    """Return the pairs of members, by their numbers, the first of which must stay before the second."""
+    places: dict[bytes, list[int]] = {}
+    for at, name in enumerate(names):
+        places.setdefault(name, []).append(at)
+    bounds = [pair for same in places.values() if len(same) > 1 for pair in pairwise(same)]
+    for at in links:
+        target = _place(member_key(members[at].info.linkname))
+        same = places.get(target, [])
+        if target == names[at] or not same:
             continue
-        out.append(one)
-        seen.add(one.key)
-        queue[:0] = waiting.pop(one.key or b"", [])
+        place = bisect_left(same, at)
+        if place:
+            bounds.append((same[place - 1], at))
+        if place < len(same):
+            bounds.append((at, same[place]))
+    return bounds
+
+
+def _arranged(bounds: list[tuple[int, int]], rank: list[int], ordered: list[int]) -> Iterator[int]:
+    """Yield the members by rank, each as soon as those before it are placed. All bounds hold in the order that the
+    members have, so none of them wait for each other."""
+    after: dict[int, list[int]] = {}
+    waits = [0] * len(rank)
+    for one, two in bounds:
+        after.setdefault(one, []).append(two)
+        waits[two] += 1
+    free = [rank[at] for at, count in enumerate(waits) if not count]
+    heapify(free)
+    while free:
+        at = ordered[heappop(free)]
+        yield at
+        for other in after.get(at, ()):
+            waits[other] -= 1
+            if not waits[other]:
+                heappush(free, rank[other])
