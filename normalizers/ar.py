@@ -84,8 +84,13 @@ def _identity(field: str) -> Any:
 
 
 def _modes(evidence: Any) -> bool:
-    """Tell whether two umasks, or two writers, explain the modes of all members."""
+    """Tell whether two umasks, or two writers, explain the modes of all members.
+
+    Objects are no programs: that all of them have one mode on each side tells a umask as well.
+    """
     left, right = _sides(evidence, "mode")
+    if len(left) > 1 and len(set(left)) == len(set(right)) == 1 and not (left[0] ^ right[0]) & ~(REGULAR | 0o22):
+        return True
     if is_umask((one & PERMISSIONS, two & PERMISSIONS) for one, two in zip(left, right, strict=True)):
         return True
     return any(set(side) == {0o644} for side in (left, right)) and _deterministic(evidence)
@@ -120,7 +125,7 @@ def _other_compressors(evidence: Any) -> set[bytes]:
     for change in evidence.comparison.through.get("ar/member[*]/content", ()):
         inner = change.inner
         if inner.format == "compressed":
-            (payload,) = (*inner.changes.get("compressed", ()), *inner.through.get("compressed", ()))
+            payload = [*inner.changes.get("compressed", ()), *inner.through.get("compressed", ())][0]
             kinds = [node.content.name for node in payload.nodes]
             names = next((one.key, two.key) for one, two in evidence.comparison.members if one.key == change.keys[-1])
             if all(name.endswith(SUFFIXES.get(kind, b"/")) for kind, name in zip(kinds, names, strict=True)):

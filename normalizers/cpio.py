@@ -208,9 +208,33 @@ def _same_device(change: Any, evidence: Any) -> Sure | None:
 
 
 def _no_sum(change: Any, evidence: Any) -> Sure | None:
-    """Claim a checksum that one dialect has and the other has not, or has as 0."""
+    """Claim a checksum that one dialect has, and is right, and the other has not, or has as 0."""
     pair = _pair(change, evidence)
-    return "origin" if pair is not None and pair[0].info.dialect is not pair[1].info.dialect else None
+    if pair is None or pair[0].info.dialect is pair[1].info.dialect:
+        return None
+    return "origin" if all(map(_checks, pair)) else None
+
+
+def _checks(member: Group) -> bool:
+    """Tell whether the checksum of a member is right: 0 where its dialect has none, or it has no content."""
+    field = member.info.dialect.plain.by_name.get("check")
+    if field is None:
+        return True
+    start = member.start + field.start
+    try:
+        check = field.codec.decode(member.info.source.read(start, start + field.size))
+    except ValueError:
+        return False
+    sums = member.info.dialect.sums is not member.info.dialect.plain
+    return check == 0 or (sums and check == sum(_content(member)) & 0xFFFFFFFF)
+
+
+def _zeros(change: Any, _evidence: Any) -> Sure | None:
+    return None if (change.left or b"").strip(b"\0") or (change.right or b"").strip(b"\0") else "origin"
+
+
+def _other_padding(change: Any, evidence: Any) -> Sure | None:
+    return _zeros(change, evidence) and _other_dialect(change, evidence)
 
 
 def _identity(field: str) -> Any:
@@ -284,8 +308,12 @@ def _regrouped(change: Any, evidence: Any) -> Sure | None:
     left, right = evidence.once(_aligned).pairs[number]
     if _same_links(change, evidence) and left.info.size == right.info.size:
         return None
-    contents = _content_of(0, number, evidence), _content_of(1, number, evidence)
-    return "origin" if contents[0] == contents[1] and contents[0] is not None else None
+    links = evidence.once(_links)
+    for one in {number, *links[0].get(number, ()), *links[1].get(number, ())}:
+        content = _content_of(0, one, evidence)
+        if content is None or content != _content_of(1, one, evidence):
+            return None
+    return "origin"
 
 
 _WHY = "what the file system and the account that packed the archive gave: time, numbers, owner"
@@ -309,7 +337,8 @@ def _rules(row: str) -> tuple[Rule, ...]:
         Rule(f"{row}/member[*]/{{content,padding}}", "hardlink-grouping", _GROUPING, None, "one-sided", _regrouped),
         Rule(f"{header}/ino", "cpio-meta", _WHY, Number(inodes), claim=_same_links),
         Rule(f"{header}/nlink", "cpio-meta", _WHY, Number(link_counts), claim=_same_links),
-        Rule(f"{header}/{{dev,devmajor,devminor}}", "cpio-meta", _WHY, Set(zero)),
+        Rule(f"{header}/{{dev,devmajor,devminor}}", "hardlink-grouping", _GROUPING, claim=_regrouped),
+        Rule(f"{header}/{{dev,devmajor,devminor}}", "cpio-meta", _WHY, Set(zero), claim=_same_links),
         *(Rule(f"{header}/{field}", "cpio-meta", _WHY, Set(zero), claim=_identity(field)) for field in ("uid", "gid")),
         Rule(f"{header}/mode", "archive-mode-umask", "permissions that the builder's umask took away",
              Set(umask_mode), claim=_umask, opt_in=True),
@@ -325,12 +354,15 @@ def _rules(row: str) -> tuple[Rule, ...]:
         Rule(f"{header}/check", "cpio-format", _FORMAT, None, "one-sided", _no_sum),
         Rule(f"{header}/{{uid,gid}}", "member-owner", MEMBER_OWNER, claim=suspect),
         Rule(f"{header}/mode", "member-mode", MEMBER_MODE, claim=suspect),
-        Rule(f"{header}/{{dev,devmajor,devminor}}", "cpio-meta", _WHY, None, "one-sided"),
+        Rule(f"{header}/{{dev,devmajor,devminor}}", "cpio-meta", _WHY, None, "one-sided", _same_links),
         Rule(f"{header}/{{rdev,rdevmajor,rdevminor}}", "cpio-format", _FORMAT, None, "one-sided", _same_device),
         Rule(f"{header}/{{magic,namesize,filesize}}", "cpio-format", _FORMAT, claim=_spelling_of_sizes),
-        Rule(f"{row}/member[*]/{{namepad,padding}}", "cpio-format", _FORMAT, None, "one-sided", _other_dialect),
-        Rule(f"{row}/member[*]/{{namepad,padding}}", "sparse-or-padding", padding, Rederive(), opt_in=True),
-        Rule(f"{row}/trailer/{{header,namepad}}", "cpio-format", _FORMAT, None, "one-sided", _other_dialect),
+        Rule(f"{row}/member[*]/{{namepad,padding}}", "cpio-format", _FORMAT, None, "one-sided", _other_padding),
+        Rule(f"{row}/member[*]/{{namepad,padding}}", "sparse-or-padding", padding, Rederive(), claim=_zeros,
+             opt_in=True),
+        Rule(f"{row}/trailer/namepad", "cpio-format", _FORMAT, None, "one-sided", _other_padding),
+        Rule(f"{row}/trailer/header", "cpio-format", _FORMAT, None, "one-sided", _other_dialect),
+        Rule(f"{trailer}/*", "cpio-format", _FORMAT, Set(_same, respell=True), claim=same_value, opt_in=True),
         Rule(f"{trailer}/*", "cpio-format", _FORMAT, None, "one-sided", _other_dialect),
         Rule(f"{trailer}/*", "cpio-format", _FORMAT, claim=_other_dialect),
         *(

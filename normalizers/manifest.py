@@ -20,6 +20,12 @@ SETS = ("Export-Package,Import-Package,Private-Package,Provide-Capability,Requir
         "DynamicImport-Package,Export-Service,Import-Service")  # fmt: skip
 
 
+def _any_case(names: str) -> str:
+    """Add to a list of names how they are spelled all in lower and all in upper case: their case means nothing."""
+    found = names.split(",")
+    return ",".join(dict.fromkeys([*found, *map(str.lower, found), *map(str.upper, found)]))
+
+
 def clauses(value: bytes) -> list[bytes]:
     """Split a list at its commas outside of quotes."""
     found, quoted, start = [], False, 0
@@ -48,7 +54,7 @@ def _rules() -> tuple[Rule, ...]:
         (TOOLS, "the tools that the build used", True),
     ):
         for section in ("main", "section[*]"):
-            place = f"manifest/{section}/{{{names}}}"
+            place = f"manifest/{section}/{{{_any_case(names)}}}"
             # The rule for the attribute takes it out, with all its lines; that for the value names what differs.
             found += [
                 Rule(place, "jar-manifest-metadata", why, Drop(), opt_in=opt_in),
@@ -60,6 +66,6 @@ def _rules() -> tuple[Rule, ...]:
 
 RULES: tuple[Rule, ...] = (
     *_rules(),
-    Rule(f"manifest/main/{{{SETS}}}/value", "jar-manifest-order", "a set that was written in the order of a hash table",
+    Rule(f"manifest/main/{{{_any_case(SETS)}}}/value", "jar-manifest-order", "a set that was written in the order of a hash table",
          Set(_arranged), claim=_same_set),
 )  # fmt: skip

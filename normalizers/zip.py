@@ -1,30 +1,37 @@
 """Opinions about zip archives, and so about jars, wheels, apks, epubs and office documents."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
-from normalizers.common import MEMBER_MODE, missing, new_name, orders, renamed, suspect, umask_mode
+from normalizers.common import MEMBER_MODE, MEMBER_OWNER, missing, new_name, orders, renamed, suspect, umask_mode
 from normalizers.compressors import another_encoder, encoders_named
-from normalizers.patterns import Sure, is_umask
+from normalizers.patterns import Sure, builders, is_umask
 from normalizers.streams import zeros
+from reprodiff.budget import Budget
 from reprodiff.codecs import DOS_TIME, dos_from_seconds, dos_seconds
+from reprodiff.derived import holds
+from reprodiff.formats.zip.extra import known
 from reprodiff.formats.zip.layout import (
     ATTRIBUTES,
+    DIRECTORY,
     ENCRYPTED,
     FILE_TYPE,
+    REGULAR,
     STREAMED,
     SYMLINK,
     UNIX_LIKE,
     UTF8,
     ClassTime,
     SourceTime,
+    Told,
 )
 from reprodiff.formats.zip.members import Member
 from reprodiff.rules import UNIFY, Contents, Drop, Policy, Reencode, Rule, Set, Sort
 from reprodiff.sources import Source
-from reprodiff.tree import Group, Leaf, Record, children
+from reprodiff.tree import Group, Leaf, Record, Role, children
 
 MEMBER, ENTRY = "zip/member[*]", "zip/directory/entry[*]"
 FIRST_TIME = 315532800
@@ -32,6 +39,9 @@ QUARTER, FARTHEST = 15 * 60, 26 * 3600
 FULL = 0xFFFFFFFF
 # Info-ZIP's times and owners, NTFS times, and the mark of the jar tool.
 EXTRAS = "0x5455,0x5855,0x7855,0x7875,0x000a,0xcafe"
+OWNED = frozenset(("0x5855", "0x7855", "0x7875"))
+TIMES = "flags,mtime,atime,ctime,uid-size,gid-size"
+_KINDS: tuple[Literal["changed", "one-sided"], ...] = ("changed", "one-sided")
 MADE_BY = 3 << 8 | 20
 # Flag bits that say how the member was written: 1 and 2 the level, 3 a data descriptor, 11 UTF-8 for a name in ASCII.
 HABIT = 0b1110 | UTF8
@@ -42,6 +52,7 @@ PERMISSIONS = 0o777
 
 _SIGNATURE = re.compile(rb"META-INF/[^/]+\.(?:SF|RSA|DSA|EC)", re.IGNORECASE)
 _SEALED = re.compile(rb"(?:.*/)?[^/]*\.p7s|META-INF/(?:mozilla\.rsa|cose\.sig)", re.IGNORECASE | re.DOTALL)
+_FIRST = re.compile(rb"META-INF/(?:MANIFEST\.MF|[^/]+\.(?:SF|RSA|DSA|EC))?", re.IGNORECASE)
 _RECORD = re.compile(rb"[^/]+\.dist-info/RECORD")
 # Members that packers make up themselves, with a mode that no umask touched.
 _MADE_WITHOUT_FILE = re.compile(rb"[^/]+\.dist-info/RECORD|META-INF/(?:MANIFEST\.MF)?")
@@ -161,6 +172,8 @@ def _without_habit(value: int, _policy: Policy) -> int:
 
 def _fits(raw: bytes, _policy: Policy) -> bool:
     """Tell whether a zip64 field holds nothing that needs it."""
+    if len(raw) > 4 + 3 * 8 + 4:
+        return False
     values = [int.from_bytes(raw[at : at + 8], "little") for at in range(4, len(raw) - 7, 8)]
     return all(value < FULL for value in values)
 
@@ -171,13 +184,152 @@ def _ends_fit(raw: bytes, _policy: Policy) -> bool:
     return len(raw) == 76 and entries < 0xFFFF and size < FULL and offset < FULL
 
 
-def _unix_like(change: Any, evidence: Any) -> Sure | None:
+def _follows(source: Source, record: Record) -> bool:
+    """Tell whether every DERIVED field of a record follows from what it is derived from, and all others are 0."""
+    whole = source.read(record.start, record.stop)
+    for field in record.table.fields:
+        raw = whole[field.start : field.stop]
+        if field.derive is None:
+            if field.role is Role.VALUE and field.name not in {"made-by", "version", "disks"} and any(raw):
+                return False
+        elif not holds(source, field.derive, raw, whole, record.refs, Budget()):
+            return False
+    return True
+
+
+def _says_nothing(change: Any, evidence: Any) -> Sure | None:
+    """Claim a zip64 part of one side alone that says what can be said without it, and nothing else."""
+    node = change.nodes[0] or change.nodes[1]
+    source = evidence.comparison.left if change.nodes[0] else evidence.comparison.right
+    parts = children(node)
+    return "origin" if all(isinstance(part, Record) and _follows(source, part) for part in parts) else None
+
+
+def _entries(evidence: Any) -> dict[bytes, list[tuple[Group, Group]]]:
+    """Return the aligned entries of the directory by name."""
+    found: dict[bytes, list[tuple[Group, Group]]] = {}
+    for pair in evidence.comparison.members:
+        if pair[0].name == "entry":
+            found.setdefault(pair[0].key, []).append(pair)
+    return found
+
+
+def _plain(source: Source, entry: Group) -> bool:
+    """Tell whether a member is a file or a directory, under a name that no system reads in its own way."""
+    attributes = ATTRIBUTES[entry.key is not None and entry.key.endswith(b"/")]
+    kind = attributes.decode(source.read(entry.start + 38, entry.start + 42)) & FILE_TYPE
+    return not entry.info.of_system and kind in {REGULAR, DIRECTORY}
+
+
+def _host(change: Any, evidence: Any) -> Sure | None:
+    """Claim another version of the program, and another system where that decides nothing of the member."""
     values = evidence.values(change)
-    return "origin" if values is not None and all(value >> 8 in UNIX_LIKE for value in values) else None
+    if values is None or any(value >> 8 not in UNIX_LIKE for value in values):
+        return None
+    if values[0] >> 8 == values[1] >> 8:
+        return "origin"
+    comparison = evidence.comparison
+    pairs = evidence.once(_entries).get(change.keys[-1], ()) if change.keys else ()
+    plain = all(_plain(comparison.left, one) and _plain(comparison.right, two) for one, two in pairs)
+    return "origin" if plain else None
 
 
 def _made_by(value: int, _policy: Policy) -> int:
     return MADE_BY if value >> 8 in UNIX_LIKE else value
+
+
+def _told(value: int, _policy: Policy) -> int:
+    return Told(value)
+
+
+def _made_by_told(value: int, policy: Policy) -> int:
+    return Told(_made_by(value, policy))
+
+
+def _owners(source: Source, group: Group) -> tuple[int, ...] | None:
+    """Return the owner and group that the extra fields of a member name, None where none does."""
+    for node in children(group):
+        if isinstance(node, Group) and node.name in OWNED:
+            for part in children(node):
+                if isinstance(part, Record) and "uid" in part.table.by_name:
+                    rows = (part.table.by_name[name] for name in ("uid", "gid"))
+                    return tuple(
+                        int.from_bytes(source.read(part.start + row.start, part.start + row.stop), "little")
+                        for row in rows
+                    )
+    return None
+
+
+def _owned(name: str) -> Callable[[Any], dict[bytes, list[tuple[Any, Any]]]]:
+    """Return what gives the owners on both sides of all aligned members or entries, by their name."""
+
+    def find(evidence: Any) -> dict[bytes, list[tuple[Any, Any]]]:
+        comparison = evidence.comparison
+        found: dict[bytes, list[tuple[Any, Any]]] = {}
+        for one, two in comparison.members:
+            if one.name == name:
+                pair = _owners(comparison.left, one), _owners(comparison.right, two)
+                found.setdefault(one.key, []).append(pair)
+        return found
+
+    return find
+
+
+_OWNED = {name: _owned(name) for name in ("member", "entry")}
+
+
+def _of_builder(change: Any, evidence: Any) -> Sure | None:
+    """Claim owners that are the builder's in the whole archive, or that one of the sides does not have at all."""
+    owned = evidence.once(_OWNED["entry" if evidence.where.startswith(ENTRY) else "member"])
+    everyone = [pair for pairs in owned.values() for pair in pairs]
+    if any(all(pair[side] is None for pair in everyone) for side in (0, 1)):
+        return "origin"
+    of_builder = builders(everyone)
+    here = owned.get(change.keys[-1], [])
+    return "origin" if all(pair in of_builder or pair[0] == pair[1] for pair in here) else None
+
+
+def _known_extra(change: Any, evidence: Any) -> Sure | None:
+    """Claim a field of one side alone that its specification describes whole, its owners as those that differ."""
+    raw = change.left or change.right
+    if not raw or not known(raw):
+        return None
+    return _of_builder(change, evidence) if evidence.where.rpartition("/")[2] in OWNED else "origin"
+
+
+def _known_owner(change: Any, _evidence: Any) -> Sure | None:
+    raw = change.left or change.right
+    return "suspected" if raw and known(raw) else None
+
+
+def _is_known(raw: bytes, _policy: Policy) -> bool:
+    return known(raw)
+
+
+def _other_method(change: Any, evidence: Any) -> Sure | None:
+    """Claim another method where both contents were decoded: they are equal, or what differs is told inside."""
+    comparison, place = evidence.comparison, f"{MEMBER}/content"
+    seen = [*(one for one in comparison.changes.get(place, ()) if one.same), *comparison.through.get(place, ())]
+    for one, two in comparison.members:
+        if one.start <= change.l0 < one.stop and two.start <= change.r0 < two.stop:
+            return "origin" if any(one.start < content.l0 <= one.stop for content in seen) else None
+    return None
+
+
+def _sortable(order: Any, _evidence: Any) -> Sure | None:
+    """Claim an order in which no member leads on one side alone that readers look for at the start."""
+    return "origin" if _leading(order.left) == _leading(order.right) else None
+
+
+def _leading(keys: list[bytes]) -> list[bytes]:
+    """Return `mimetype` and the parts of a jar that readers look for first, where they are."""
+    found: list[bytes] = []
+    for key in keys:
+        if not (key == b"mimetype" or _FIRST.fullmatch(key)):
+            break
+        if key.upper() != b"META-INF/":
+            found.append(key)
+    return found
 
 
 def _same_but_text(change: Any, evidence: Any) -> Sure | None:
@@ -320,8 +472,15 @@ _ENCODER = "the same content, compressed by another encoder or at another level"
 
 def _extras(place: str) -> tuple[Rule, ...]:
     found: list[Rule] = []
-    for where in (f"{place}/{{{EXTRAS}}}", f"{place}/{{{EXTRAS}}}/field/*", f"{place}/{{{EXTRAS}}}/data"):
-        found += [Rule(where, "zip-extra-fields", _EXTRA, Drop(), kind) for kind in ("changed", "one-sided")]
+    group, values = f"{place}/{{{EXTRAS}}}", f"{place}/{{{EXTRAS}}}/field"
+    found.append(Rule(group, "zip-extra-fields", _EXTRA, Drop(_is_known), "one-sided", _known_extra))
+    found.append(Rule(group, "member-owner", MEMBER_OWNER, None, "one-sided", _known_owner))
+    for kind in _KINDS:
+        found += [
+            Rule(f"{values}/{{{TIMES}}}", "zip-extra-fields", _EXTRA, Drop(), kind),
+            Rule(f"{values}/{{uid,gid}}", "zip-extra-fields", _EXTRA, Drop(), kind, _of_builder),
+            Rule(f"{values}/{{uid,gid}}", "member-owner", MEMBER_OWNER, None, kind, suspect),
+        ]
     return tuple(found)
 
 
@@ -333,9 +492,9 @@ RULES: tuple[Rule, ...] = (
     *_extras(ENTRY),
     Rule(f"{MEMBER}/descriptor", "zip-layout", _LAYOUT, Drop(), "one-sided"),
     Rule(f"{MEMBER}/descriptor/signature", "zip-layout", _LAYOUT, Drop(), "one-sided"),
-    Rule(f"{MEMBER}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided"),
-    Rule(f"{ENTRY}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided"),
-    Rule("zip/zip64", "zip-layout", _LAYOUT, Drop(_ends_fit), "one-sided"),
+    Rule(f"{MEMBER}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided", _says_nothing),
+    Rule(f"{ENTRY}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided", _says_nothing),
+    Rule("zip/zip64", "zip-layout", _LAYOUT, Drop(_ends_fit), "one-sided", _says_nothing),
     Rule(f"{MEMBER}/descriptor/*", "zip-layout", _LAYOUT, Drop()),
     Rule(f"{MEMBER}/header/flags", "zip-layout", _LAYOUT, Set(_without_habit), claim=_habit),
     Rule(f"{MEMBER}/header/flags", "compressor-params", "the level that the compressor was told", Set(_without_habit),
@@ -343,8 +502,9 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{MEMBER}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
     Rule(f"{ENTRY}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
     Rule("zip/zip64/end/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 45)),
-    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_unix_like),
-    Rule("zip/zip64/end/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_unix_like),
+    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_host),
+    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by_told), claim=_host, opt_in=True),
+    Rule("zip/zip64/end/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_host),
     Rule(f"{ENTRY}/header/internal", "zip-host-made-by", "a guess of the program whether the content is text",
          Set(lambda value, _policy: value & ~1), claim=_same_but_text),
     # Before the spelling: what this one writes is spelled canonically as well.
@@ -352,15 +512,17 @@ RULES: tuple[Rule, ...] = (
          Set(_mode), claim=_umask, opt_in=True),
     Rule(f"{ENTRY}/header/external", "zip-host-made-by", "another spelling of the same mode and type",
          Set(lambda value, _policy: value, respell=True), claim=_same_mode),
+    Rule(f"{ENTRY}/header/external", "zip-host-made-by", "the mode that a member without one has on most systems",
+         Set(_told, respell=True), claim=_same_mode, opt_in=True),
     Rule(f"{ENTRY}/header/external", "member-mode", MEMBER_MODE, claim=suspect),
-    Rule(f"{MEMBER}/header/method", "compressor-params", _ENCODER),
+    Rule(f"{MEMBER}/header/method", "compressor-params", _ENCODER, claim=_other_method),
     Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, Reencode(), "encoding", _rewritable, _encoders,
          opt_in=True),
     Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, None, "encoding", _same_content, _encoders),
     Rule("zip", "zip-entry-order", "the order in which a directory was read or a build added files", Sort(in_order),
-         "moved", detail=orders),
+         "moved", _sortable, orders),
     Rule("zip/directory", "zip-entry-order", "the order in which a directory was read or a build added files",
-         Sort(in_order), "moved", detail=orders),
+         Sort(in_order), "moved", _sortable, orders),
     Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "changed", zeros),
     Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "one-sided", zeros),
     *(rule for place in (MEMBER, ENTRY) for rule in (

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from reprodiff.budget import Budget
 from reprodiff.compare import Change, Comparison
 from reprodiff.errors import ReprodiffError
-from reprodiff.explain import Claimed, Explanation
+from reprodiff.findings import Claimed, Explanation
 from reprodiff.prove import same_bytes
 from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
 from reprodiff.rules import CLAMP, Drop, Policy, Reencode, Rule, Set, Sort

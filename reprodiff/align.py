@@ -103,17 +103,17 @@ def _same_stem(left: list[Node], right: list[Node]) -> list[tuple[Node, Node]]:
 
     Their names still differ and are reported: a packager that changes its compressor renames its parts.
     """
-    stems: dict[bytes, list[Node]] = {}
-    for node in right:
-        stem = _stem(node)
-        if stem is not None:
-            stems.setdefault(stem, []).append(node)
-    pairs = []
-    for node in list(left):
-        stem = _stem(node)
-        twins = stems.get(stem, []) if stem is not None else []
-        if len(twins) == 1 and sum(_stem(other) == stem for other in left) == 1:
-            pairs.append((node, twins[0]))
-            left.remove(node)
-            right.remove(twins[0])
+    stems: tuple[dict[bytes, list[Node]], dict[bytes, list[Node]]] = {}, {}
+    for nodes, found in zip((left, right), stems, strict=True):
+        for node in nodes:
+            stem = _stem(node)
+            if stem is not None:
+                found.setdefault(stem, []).append(node)
+    pairs = [
+        (ones[0], stems[1][stem][0]) for stem, ones in stems[0].items() if len(ones) == len(stems[1].get(stem, ())) == 1
+    ]
+    if pairs:
+        taken = {id(node) for pair in pairs for node in pair}
+        left[:] = [node for node in left if id(node) not in taken]
+        right[:] = [node for node in right if id(node) not in taken]
     return pairs

@@ -9,7 +9,7 @@ from reprodiff.budget import Budget
 from reprodiff.codecs import printable
 from reprodiff.compare import Comparison, compare
 from reprodiff.errors import ReprodiffError
-from reprodiff.explain import Explanation
+from reprodiff.findings import Explanation
 from reprodiff.report import model
 from reprodiff.sources import Source, chunks, open_file
 

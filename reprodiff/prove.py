@@ -12,7 +12,7 @@ from typing import Any
 from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
 from reprodiff.compare import Change, Comparison, Order
-from reprodiff.explain import Claimed, Explanation
+from reprodiff.findings import Claimed, Explanation
 from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.tree import Group, Leaf, children

@@ -9,7 +9,7 @@ from reprodiff.budget import Budget
 from reprodiff.errors import ReprodiffError
 
 BLOCK = 1 << 16
-BLOCKS = 64
+BLOCKS = 32
 LARGE = 1 << 12
 # Larger pieces are slower: the allocator then takes fresh pages from the system for each of them.
 CHUNK = 1 << 17

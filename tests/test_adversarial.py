@@ -34,12 +34,13 @@ class Case(NamedTuple):
 
 
 def header(name: bytes, size: int = 0, *, kind: bytes = b"0", link: bytes = b"", mode: int = 0o644, uid: int = 0,
-           mtime: int = 0, magic: bytes = b"ustar\x0000", device: tuple[int, int] | None = None) -> bytes:  # fmt: skip
+           mtime: int = 0, magic: bytes = b"ustar\x0000", device: tuple[int, int] | None = None,
+           prefix: bytes = b"") -> bytes:  # fmt: skip
     numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, uid, 0, size, mtime)
     raw = bytearray(name.ljust(100, b"\0") + numbers + b" " * 8 + kind + link.ljust(100, b"\0") + magic)
     raw += b"root".ljust(32, b"\0") * 2
     raw += b"%07o\0%07o\0" % device if device else bytes(16)
-    raw = raw.ljust(512, b"\0")
+    raw = (raw + prefix).ljust(512, b"\0")
     raw[148:156] = b"%06o\0 " % sum(raw)
     return bytes(raw)
 
@@ -92,9 +93,8 @@ TARS = {
     "data in padding": tar(
         [file(b"a", b"1\n")], [file(b"a", b"1\n", padding=b"not zeros")], "member[a]/padding"),
     "bytes of the prefix beside a record": tar(
-        [pax((b"path", b"x")), file(b"a", b"1\n")],
-        [pax((b"path", b"x")), header(b"a", 2)[:345] + b"hidden".ljust(167, b"\0") + b"1\n".ljust(512, b"\0")],
-        "member[a]"),
+        [pax((b"path", b"x")), file(b"x", b"1\n")], [pax((b"path", b"x")), file(b"x", b"1\n", prefix=b"hidden")],
+        "member[x]/header/prefix"),
     "owner of one file": tar([file(b"a")], [file(b"a", uid=33)], "member[a]/header/uid"),
     "set-user-id": tar([file(b"a", mode=0o755)], [file(b"a", mode=0o4755)], "member[a]/header/mode"),
     "executable": tar([file(b"a")], [file(b"a", mode=0o755)], "member[a]/header/mode"),

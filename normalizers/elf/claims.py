@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any, Literal
 
 from normalizers.patterns import Sure
@@ -147,6 +148,7 @@ def flags(change: Any, _evidence: Any) -> Sure | None:
 
 
 _DATE = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?: [1-9]|[12]\d|3[01]) (?:19|20)\d\d"
+_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _STAMP = re.compile(rb"(?<![\w:])(?:" + _DATE + rb"|" + _TIME + rb")(?![\w:])")
 _TIMESTAMP = re.compile(
@@ -161,11 +163,24 @@ def compiled_at(pattern: "re.Pattern[bytes]") -> Claim:
 
     def claim(change: Any, _evidence: Any) -> Sure | None:
         text = text_of(change)
-        if not text or not all(pattern.search(side) for side in text):
+        if not text or not all(pattern.search(side) and _real_dates(side) for side in text):
             return None
         return "origin" if pattern.sub(b"", text[0]) == pattern.sub(b"", text[1]) else None
 
     return claim
+
+
+_DAY = re.compile(rb"\b(" + b"|".join(_MONTHS) + rb") ([ 0-3]\d)(?: " + _TIME + rb")? (\d{4})\b")
+
+
+def _real_dates(text: bytes) -> bool:
+    """Tell whether every date in a text is a day of the calendar."""
+    for month, day, year in _DAY.findall(text):
+        try:
+            date(int(year), _MONTHS.index(month) + 1, int(day))
+        except ValueError:
+            return False
+    return True
 
 
 date_time = compiled_at(_STAMP)

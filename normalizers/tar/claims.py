@@ -2,14 +2,15 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Any
 
-from normalizers.common import DIRECTORY, REGULAR
+from normalizers.common import DIRECTORY, REGULAR, umask_mode
 from normalizers.patterns import Sure, is_umask, owners
 from reprodiff.formats.tar import LINK, Member, member_key
 from reprodiff.formats.tar import REGULAR as REGULAR_FLAGS
 from reprodiff.formats.tar.header import BLOCK, number, records
-from reprodiff.tree import Group
+from reprodiff.tree import Group, children
 
 PERMISSIONS = 0o777
 DEVICES = {b"3", b"4"}
@@ -72,6 +73,8 @@ def same_text(change: Any, evidence: Any) -> Sure | None:
 
 
 def identity(field: str) -> Any:
+    """Return a claim on an owner that changed as the whole archive's did."""
+
     def of_builder(evidence: Any) -> set[tuple[Any, Any]]:
         return owners(evidence.members("header", field))
 
@@ -82,13 +85,25 @@ def identity(field: str) -> Any:
 
 
 def _under_umask(evidence: Any) -> bool:
-    rows = zip(evidence.members("header", "typeflag"), evidence.members("header", "mode"), strict=False)
-    return is_umask(
-        (left & PERMISSIONS, right & PERMISSIONS) for (_, one, two), (_, left, right) in rows if {one, two} <= MASKED
-    )
+    return is_umask(_modes(evidence))
+
+
+def _modes(evidence: Any) -> Iterator[tuple[int, int]]:
+    """Yield the permissions of both sides of every aligned member that has its own."""
+    for one, two in evidence.comparison.members:
+        if {one.info.typeflag, two.info.typeflag} <= MASKED:
+            try:
+                yield _mode(one.info) & PERMISSIONS, _mode(two.info) & PERMISSIONS
+            except ValueError:
+                continue
+
+
+def _mode(info: Member) -> int:
+    return number(info.source.read(info.header + 100, info.header + 108))
 
 
 def umask(change: Any, evidence: Any) -> Sure | None:
+    """Claim permissions where two umasks explain those of the whole archive."""
     values = evidence.values(change)
     both = infos(change, evidence)
     if values is None or both is None or (values[0] ^ values[1]) & ~PERMISSIONS:
@@ -99,11 +114,15 @@ def umask(change: Any, evidence: Any) -> Sure | None:
 
 
 def modes(members: list[Group], policy: Any) -> list[int]:
-    """Return the canonical modes of members, in order; only those that a umask cuts have another than they had."""
+    """Return the canonical modes of members, in order: only those that a umask cuts have another than they had, and one
+    that cannot be read, here 0, is left alone by who asks."""
     found = []
     for member in members:
         info: Member = member.info
-        mode = number(info.source.read(info.header + 100, info.header + 108))
+        try:
+            mode = _mode(info)
+        except ValueError:
+            mode = 0
         found.append(umask_mode(mode, policy) if info.typeflag in MASKED else mode)
     return found
 
@@ -138,6 +157,7 @@ def dialect(known: set[bytes]) -> Any:
 
 
 def no_device(change: Any, evidence: Any) -> Sure | None:
+    """Claim device numbers of members that are no devices."""
     both = infos(change, evidence)
     return "origin" if both is not None and not {info.typeflag for info in both} & DEVICES else None
 
@@ -278,7 +298,7 @@ def _says_nothing(found: dict[bytes, bytes], change: Any, evidence: Any) -> Sure
 def linked(change: Any, evidence: Any) -> Sure | None:
     """Claim what makes a member a hard link on one side and the same content in full on the other."""
     pair = pair_of(change, evidence)
-    return "origin" if pair is not None and id(pair[0]) in evidence.once(_links_or_copies) else None
+    return "origin" if pair is not None and id(pair[0]) in evidence.once(links_or_copies) else None
 
 
 def linked_padding(change: Any, evidence: Any) -> Sure | None:
@@ -286,9 +306,9 @@ def linked_padding(change: Any, evidence: Any) -> Sure | None:
     return None if (change.left or change.right or b"").strip(b"\0") else linked(change, evidence)
 
 
-def _links_or_copies(evidence: Any) -> set[int]:
+def links_or_copies(evidence: Any) -> set[int]:
     """Return the left members that are a hard link to a file on one side, and that file's content on the other."""
-    targets: tuple[_Targets | None, _Targets | None] | list[Any] = [None, None]
+    targets: dict[int, _Targets] = {}
     found = set()
     for pair in evidence.comparison.members:
         flags = [group.info.typeflag for group in pair]
@@ -296,7 +316,7 @@ def _links_or_copies(evidence: Any) -> set[int]:
             continue
         side = 0 if flags[0] == LINK else 1
         link, copy = pair[side], pair[1 - side]
-        if targets[side] is None:
+        if side not in targets:
             targets[side] = _Targets(evidence.comparison.roots[side])
         target = targets[side].of(link)
         if target is None or not _is_file(target) or not _is_file(copy) or copy.info.linkname:
@@ -316,7 +336,7 @@ class _Targets:
 
     def __init__(self, root: Group) -> None:
         self.places: dict[bytes | None, list[Group]] = {}
-        for node in root.expand(root):
+        for node in children(root):
             if isinstance(node, Group) and node.key is not None:
                 self.places.setdefault(node.key, []).append(node)
 

@@ -7,45 +7,51 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from normalizers.patterns import Sure
+from normalizers.tar.claims import links_or_copies
 from reprodiff.formats.tar import LINK, member_key
-from reprodiff.tree import Group
+from reprodiff.tree import Group, children
 
 # Volume labels, parts of files that began in another volume, and renamings: what they are about is their neighbour.
 BOUND = frozenset({b"V", b"M", b"N"})
 
 
-def in_order(members: list[Group]) -> list[Group]:
+def in_order(members: list[Group], free: frozenset[int] = frozenset()) -> list[Group]:
     """Sort members by the components of their names, as `tar --sort=name` does.
 
     Members of one name keep their order, and so do a hard link and all members that have the name of its target: what
     it is a link to is the last of them before it. Nothing passes a global header. Where a file or a link lies in the
     way of another member, which of both is left depends on the order: then that stays as it is.
+    free: identities of links that are known to have the same content anywhere.
     """
     out: list[Group] = []
     for _number, row in groupby(zip(_rows(members), members, strict=True), key=lambda pair: pair[0]):
-        out += _sorted([member for _number, member in row])
+        out += _sorted([member for _number, member in row], free)
     return out
 
 
-def same_order(order: Any, evidence: Any) -> Sure | None:
+def same_order(_order: Any, evidence: Any) -> Sure | None:
     """Claim an order by which no member means or leaves behind anything else than by the other."""
     comparison = evidence.comparison
-    if comparison.roots is None or order.where != "tar":
+    if comparison.roots is None:
         return None
     pairs = [(one, two) for one, two in comparison.members if one.key is not None]
-    sides = [sorted((pair[side] for pair in pairs), key=lambda member: member.start) for side in (0, 1)]
     whole = [_members(root) for root in comparison.roots]
     twins = {id(one): id(two) for one, two in pairs}
     rows = [dict(zip(map(id, some), _rows(some), strict=True)) for some in whole]
     if any(rows[0][one] != rows[1][two] for one, two in twins.items()):
         return None
-    known = [set(map(id, side)) for side in sides]
-    ordered = [[id(one) for one in in_order(some) if id(one) in ids] for some, ids in zip(whole, known, strict=True)]
+    # That a link on one side is a copy on the other says already what either has for content.
+    copies = evidence.once(links_or_copies)
+    ordered = []
+    for side, some in enumerate(whole):
+        known = {id(pair[side]) for pair in pairs}
+        free = frozenset(id(pair[side]) for pair in pairs if id(pair[0]) in copies)
+        ordered.append([id(one) for one in in_order(some, free) if id(one) in known])
     return "origin" if [twins[one] for one in ordered[0]] == ordered[1] else None
 
 
 def _members(root: Group) -> list[Group]:
-    return [node for node in root.expand(root) if isinstance(node, Group) and node.key is not None]
+    return [node for node in children(root) if isinstance(node, Group) and node.key is not None]
 
 
 def _rows(members: list[Group]) -> Iterator[int]:
@@ -65,14 +71,15 @@ def _stays(member: Group) -> bool:
     return member.info.typeflag in BOUND or (b".." in (key := member.key or b"") and b".." in key.split(b"/"))
 
 
-def _sorted(members: list[Group]) -> list[Group]:
+def _sorted(members: list[Group], free: frozenset[int]) -> list[Group]:
     names = [_place(member.key or b"") for member in members]
     ordered = sorted(range(len(members)), key=lambda at: (members[at].key or b"").split(b"/"))
     links = [at for at, member in enumerate(members) if member.info.typeflag == LINK]
-    if not links and len(set(names)) == len(names) and not _in_the_way(members, names, links):
-        return [members[at] for at in ordered]
     if _in_the_way(members, names, links):
         return members
+    if not links and len(set(names)) == len(names):
+        return [members[at] for at in ordered]
+    links = [at for at in links if id(members[at]) not in free]
     rank = [0] * len(members)
     for number, at in enumerate(ordered):
         rank[at] = number

@@ -70,7 +70,8 @@ LITTLE, BIG = Numbers(LE, Codec(*_words("little"), str)), Numbers(BE, Codec(*_wo
 class Dialect(NamedTuple):
     """One of the formats.
 
-    plain    table of a header; sums: the same with a checksum that follows from the content
+    plain    table of a header; sums: the same with a checksum that follows from the content; end: that of the trailer,
+             whose sizes are always the same
     unit     what name and content are filled up to, in bytes
     inodes   the highest number that `ino` can hold
     """
@@ -79,6 +80,7 @@ class Dialect(NamedTuple):
     numbers: Numbers
     plain: Table
     sums: Table
+    end: Table
     unit: int
     inodes: int
 
@@ -111,13 +113,13 @@ def _derive_check(header: bytes, refs: Refs) -> bytes:
     return spelled.lower() if values != values.upper() else spelled
 
 
-def _table(numbers: Numbers, fields: tuple[tuple[str, int], ...], *, sums: bool = False) -> Table:
+def _table(numbers: Numbers, fields: tuple[tuple[str, int], ...], *, sums: bool = False, end: bool = False) -> Table:
     rows = []
     for name, size in fields:
         codec = numbers.long if size == 4 else numbers.short
         if name == "magic":
             rows.append(Field(name, size, RAW, Role.FIXED))
-        elif name in {"namesize", "filesize"}:
+        elif name in {"namesize", "filesize"} and not end:
             rows.append(Field(name, size, codec, Role.DERIVED, _size(name)))
         elif name == "check" and sums:
             rows.append(Field(name, size, codec, Role.DERIVED, _derive_check))
@@ -143,7 +145,8 @@ _BIN = (
 
 def _dialect(name: str, numbers: Numbers, fields: tuple[tuple[str, int], ...], unit: int, inodes: int) -> Dialect:
     plain = _table(numbers, fields)
-    return Dialect(name, numbers, plain, _table(numbers, fields, sums=True) if name == "crc" else plain, unit, inodes)
+    sums = _table(numbers, fields, sums=True) if name == "crc" else plain
+    return Dialect(name, numbers, plain, sums, _table(numbers, fields, end=True), unit, inodes)
 
 
 DIALECTS = {
@@ -346,7 +349,9 @@ def _expand_member(group: Group) -> list[Node]:
     member: Member = group.info
     dialect = member.dialect
     table = dialect.plain
-    if member.size and dialect.sums is not table and stat(group).mode & IFMT == IFREG:
+    if group.name == "trailer":
+        table = dialect.end
+    elif member.size and dialect.sums is not table and stat(group).mode & IFMT == IFREG:
         table = dialect.sums
     at = group.start + table.size
     name = Leaf("name", at, at + member.name, Role.VALUE, TEXT)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from reprodiff.codecs import printable
-from reprodiff.explain import Example, Explanation, Finding
+from reprodiff.findings import Example, Explanation, Finding
 
 SCHEMA = "reprodiff.report/1"
 ORDER = {"proved": 0, "consistent": 1, "suspected": 2}

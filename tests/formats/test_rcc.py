@@ -295,7 +295,7 @@ def test_times_of_both_sides_are_paired_by_path():
 def test_a_change_in_a_program_is_claimed_by_its_resources():
     from normalizers.qt import resource_times, resources_named
     from reprodiff.compare import compare
-    from reprodiff.explain import Evidence
+    from reprodiff.evidence import Evidence
 
     left, right = pair("rcc/v2-mtime")
     one, places = program(left, random.Random(1))

@@ -145,7 +145,7 @@ def _archive(*names, **links):
 
 
 def test_order_is_that_of_tar_sort_name():
-    found = in_order(members(_archive("a.txt", "a/x", "b", "a", "a/b")))
+    found = in_order(members(_archive("a.txt", "a/x", "b", "a/", "a/b")))
     assert [member.key for member in found] == [b"a", b"a/b", b"a/x", b"a.txt", b"b"]
 
 

@@ -142,7 +142,10 @@ def _expand_symbols(group: Group) -> list[Node]:
     refs: dict[str, Node] = {"offsets": offsets, "names": names}
     counter = Leaf("count", start, start + width, Role.DERIVED, BE, derive=_derive_count, refs=refs)
     refs["count"] = bound["count"] = counter
-    return [counter, offsets, names, Leaf("fill", end, group.stop, Role.DERIVED, derive=_derive_zeros, refs=refs)]
+    # LLVM and rustc fill up narrow tables to 8 bytes as well.
+    filled = group.stop - end != -(end - start) % 2
+    fill = _derive_zeros_to_8 if filled or width == 8 else _derive_zeros
+    return [counter, offsets, names, Leaf("fill", end, group.stop, Role.DERIVED, derive=fill, refs=refs)]
 
 
 def _derive_count(raw: bytes, refs: Refs) -> bytes:
@@ -150,8 +153,11 @@ def _derive_count(raw: bytes, refs: Refs) -> bytes:
 
 
 def _derive_zeros(_raw: bytes, refs: Refs) -> bytes:
-    width = refs.size("count")
-    return bytes(-(width + refs.size("offsets") + refs.size("names")) % (2 if width == 4 else 8))
+    return bytes(-(refs.size("count") + refs.size("offsets") + refs.size("names")) % 2)
+
+
+def _derive_zeros_to_8(_raw: bytes, refs: Refs) -> bytes:
+    return bytes(-(refs.size("count") + refs.size("offsets") + refs.size("names")) % 8)
 
 
 def _derive_offsets(_raw: bytes, refs: Refs) -> bytes:

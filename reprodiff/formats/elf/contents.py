@@ -109,7 +109,7 @@ def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> Non
         symbol = at_symbol(both.left.named(pair.one), a)
         name = symbol.name if symbol else b"%#x" % (pair.one.addr + a)
         spans = (a + stream.one, a + 4 + stream.one), (b + stream.two, b + 4 + stream.two)
-        shown = f"leads to {int(left[index]):#x}, as before", f"leads to {int(right[index]):#x}: what it led to moved"
+        shown = f"leads to {int(left[index]):#x}", f"leads to {int(right[index]):#x}, which is something else"
         walk.put(f"{where}/function[*]", (name,), *spans, RAW, shown=shown)
 
 

@@ -26,6 +26,7 @@ from reprodiff.formats.elf.names import (
     dynamic_name,
 )
 from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.turned import Turned, ordered
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, children
 
@@ -47,6 +48,20 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
     if kinds[0] != kinds[1] or not one.sections:
         walk.nodes(left, right, "elf", ())
         return
+    if ordered(walk.left, walk.right):
+        _compare(walk, left, right)
+    else:
+        _compare(Turned(walk), right, left)
+    for image, side in ((one, "left"), (two, "right")):
+        for tag, text in search_paths(image):
+            walk.notice(
+                "security", f"{side}: {dynamic_name(tag)} looks for libraries outside of the system: {name_text(text)}"
+            )
+
+
+def _compare(walk: Walk, left: Group, right: Group) -> None:
+    one: Image = left.info
+    two: Image = right.info
     both = Both(one, two, walk.budget)
     nodes = children(left), children(right)
     headers.compare(walk, both)
@@ -67,11 +82,6 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
             if node is not None:
                 walk.alone(node if number == 0 else None, node if number else None, f"elf/{node.name}", ())
     _between(walk, *nodes)
-    for image, side in ((one, "left"), (two, "right")):
-        for tag, text in search_paths(image):
-            walk.notice(
-                "security", f"{side}: {dynamic_name(tag)} looks for libraries outside of the system: {name_text(text)}"
-            )
 
 
 def search_paths(image: Image) -> list[tuple[int, bytes]]:

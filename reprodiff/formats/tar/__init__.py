@@ -28,7 +28,9 @@ ZERO = bytes(BLOCK)
 MOST_EXTENDED = 64 << 20
 # Longer members are compared in pieces.
 QUICK = 1 << 20
-LINK, SYMLINK, DIRECTORY = b"1", b"2", b"5"
+LINK, SYMLINK = b"1", b"2"
+# The second is GNU tar's, of incremental archives.
+DIRECTORIES = frozenset({b"5", b"D"})
 # A file's content follows; only the slash at the end of its name tells a directory of v7 from a file.
 REGULAR = frozenset({b"\0", b"0", b"7"})
 EXTENDED = {b"x": "pax", b"X": "pax", b"L": "longname", b"K": "longlink"}
@@ -118,7 +120,7 @@ def parse(source: Source, budget: Budget) -> Group:
             break
         path = known.get(b"path") or ustar_name(header)
         name = member_key(known.get(b"GNU.sparse.name") or path)
-        directory = flag == DIRECTORY or (flag in REGULAR and path.endswith(b"/"))
+        directory = flag in DIRECTORIES or (flag in REGULAR and path.endswith(b"/"))
         link = known.get(b"linkpath") or header[157:257].split(b"\0", 1)[0]
         member = Member(source, tuple(extensions), at, stored, flag, link, skip, directory)
         nodes.append(Group("member", start, min(stop, size), _expand_member, name, member))

@@ -45,7 +45,7 @@ def _write(old: bytes, known: dict[bytes, bytes]) -> bytes:
     head[100:108] = spell_number(number(old[100:108]) & 0o7777, 8)
     for start, stop, keyword in ((108, 116, b"uid"), (116, 124, b"gid"), (124, 136, b"size"), (136, 148, b"mtime")):
         head[start:stop] = spell_number(number(old[start:stop]), stop - start)
-        if records.get(keyword) == b"%d" % number(old[start:stop]):
+        if keyword in records and _is(records[keyword], number(old[start:stop])):
             del records[keyword]
     # A v7 directory is told by the slash at the end of its name; with another typeflag not all readers look at that.
     plain = b"5" if path.endswith(b"/") else b"0"
@@ -60,6 +60,12 @@ def _write(old: bytes, known: dict[bytes, bytes]) -> bytes:
         head[329:345] = b"0000000\0" * 2
     sealed = _seal(head)
     return _extended(path, records) + sealed if records else sealed
+
+
+def _is(spelled: bytes, value: int) -> bool:
+    """Tell whether a record's number is the header's: a time may have a fraction that is 0."""
+    digits, _point, fraction = spelled.partition(b".")
+    return digits == b"%d" % value and not fraction.strip(b"0")
 
 
 def _text(value: bytes, size: int, keyword: bytes, records: dict[bytes, bytes]) -> bytes:

@@ -87,10 +87,10 @@ HEAD = _head()
 def _body(number: int, data: bytes) -> tuple[tuple[str, int, str], ...]:
     """Return (name, size, kind) of the values of a field, () where its layout is not known."""
     size = len(data)
-    if number == TIMES and size in {5, 9, 13}:
+    if number == TIMES and size in {5, 9, 13} and data[0] < 8:
         names = [name for bit, name in ((1, "mtime"), (2, "atime"), (4, "ctime")) if data[0] & bit]
         return (("flags", 1, "number"), *((name, 4, "time") for name in names[: size // 4]))
-    if number == NTFS and size == 32 and data[4:8] == b"\1\0\x18\0":
+    if number == NTFS and size == 32 and data[:8] == b"\0\0\0\0\1\0\x18\0":
         return (("reserved", 4, "bytes"), ("tag", 2, "number"), ("tag-size", 2, "number"), ("mtime", 8, "filetime"),
                 ("atime", 8, "filetime"), ("ctime", 8, "filetime"))  # fmt: skip
     if number == 0x5855 and size in {8, 12}:
@@ -98,12 +98,27 @@ def _body(number: int, data: bytes) -> tuple[tuple[str, int, str], ...]:
         return times if size == 8 else (*times, ("uid", 2, "number"), ("gid", 2, "number"))
     if number == 0x7855 and size == 4:
         return (("uid", 2, "number"), ("gid", 2, "number"))
-    if number == 0x7875 and size >= 3 and size > 2 + data[1] and size == 3 + data[1] + data[2 + data[1]]:
+    if number == 0x7875 and _is_owner(data):
         return (("version", 1, "number"), ("uid-size", 1, "number"), ("uid", data[1], "number"),
                 ("gid-size", 1, "number"), ("gid", data[2 + data[1]], "number"))  # fmt: skip
     if number in {0x7075, 0x6375} and size >= 5:
         return (("version", 1, "number"), ("crc-32", 4, "name-crc" if number == 0x7075 else "bytes"))
     return ()
+
+
+def _is_owner(data: bytes) -> bool:
+    """Tell whether data is version 1 of the field 0x7875: two numbers of up to eight bytes, each after its size."""
+    if data[:1] != b"\1" or len(data) < 3 or data[1] > 8 or len(data) <= 2 + data[1]:
+        return False
+    second = data[2 + data[1]]
+    return second <= 8 and len(data) == 3 + data[1] + second
+
+
+def known(raw: bytes) -> bool:
+    """Tell whether an extra field holds nothing but the values of its specification."""
+    number = int.from_bytes(raw[:2], "little")
+    body = _body(number, raw[4:])
+    return sum(size for _name, size, _kind in body) == len(raw) - 4
 
 
 KINDS = {"number": LE, "time": SIGNED_TIME, "filetime": FILE_TIME, "bytes": RAW, "name-crc": LE_HEX}

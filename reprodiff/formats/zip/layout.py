@@ -2,7 +2,9 @@
 
 import struct
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from reprodiff.codecs import DOS_TIME, LE, LE_HEX, RAW, Codec
 from reprodiff.tree import Derive, Field, Refs, Role, Table
@@ -71,7 +73,26 @@ def _show_method(value: int) -> str:
     return f"{value} ({METHODS[value]})" if value in METHODS else str(value)
 
 
+class Told(int):
+    """A value that is written also where another program may take the member for something else then."""
+
+    __slots__ = ()
+
+
+def _when_told(encode: Callable[[Any, int], bytes]) -> Callable[[Any, int], bytes]:
+    def written(value: Any, size: int) -> bytes:
+        return encode(value, size) if isinstance(value, Told) else _stays(value, size)
+
+    return written
+
+
 MADE_BY = LE._replace(show=_show_made_by)
+# By what stays: nothing; a member without a mode, which the system gives it; a name that the system decides (4.4.2).
+MADE_BYS = {
+    "": MADE_BY,
+    "mode": MADE_BY._replace(encode=_when_told(LE.encode)),
+    "name": MADE_BY._replace(encode=_stays),
+}
 VERSION = LE._replace(show=_show_version)
 METHOD = LE._replace(show=_show_method)
 
@@ -112,6 +133,7 @@ def _attributes(directory: bool) -> Codec:
 
 
 ATTRIBUTES = {False: _attributes(False), True: _attributes(True)}
+_MODELESS = {key: codec._replace(encode=_when_told(codec.encode)) for key, codec in ATTRIBUTES.items()}
 FOREIGN_ATTRIBUTES = LE_HEX._replace(encode=_stays)
 
 
@@ -258,12 +280,18 @@ def _central_offset(header: bytes, refs: Refs) -> bytes:
 
 
 @lru_cache(4096)
-def central_header(name: int, least: int, directory: bool, foreign: bool, sealed: bool, time: str) -> Table:
-    """The central directory header of a member (4.3.12). foreign: made where attributes hold no Unix mode."""
+def central_header(
+    name: int, least: int, directory: bool, foreign: bool, sealed: bool, time: str, system: str, modeless: bool
+) -> Table:
+    """The central directory header of a member (4.3.12).
+
+    foreign: made where attributes hold no Unix mode; system: which of MADE_BYS; modeless: its attributes could hold a
+    Unix mode and have none."""
+    attributes = FOREIGN_ATTRIBUTES if foreign else _MODELESS[directory] if modeless else ATTRIBUTES[directory]
     derived = Role.VALUE if sealed else Role.DERIVED
     return Table(
         Field("signature", 4, RAW, Role.FIXED),
-        Field("made-by", 2, MADE_BY),
+        Field("made-by", 2, MADE_BYS[system]),
         Field("version", 2, _version(least)),
         Field("flags", 2, LE_HEX, Role.DERIVED, _central_flags),
         Field("method", 2, METHOD, Role.DERIVED, _central_method),
@@ -276,7 +304,7 @@ def central_header(name: int, least: int, directory: bool, foreign: bool, sealed
         Field("comment-length", 2, LE, Role.DERIVED, _central_comment),
         Field("disk", 2, LE, Role.DERIVED, _central_disk),
         Field("internal", 2, LE_HEX),
-        Field("external", 4, FOREIGN_ATTRIBUTES if foreign else ATTRIBUTES[directory]),
+        Field("external", 4, attributes),
         Field("offset", 4, LE, Role.DERIVED, _central_offset),
         Field("name", name, RAW, Role.DERIVED, _central_name),
     )

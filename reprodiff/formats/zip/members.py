@@ -104,6 +104,11 @@ class Member:
         return kept | flags & STREAMED if self.large or not self.descriptor else kept
 
     @property
+    def of_system(self) -> bool:
+        """Whether the system that made it decides what its name is: a backslash, or characters of a code page."""
+        return b"\\" in self.key or not (self.plain or self.flags & UTF8)
+
+    @property
     def large(self) -> bool:
         """Whether its sizes need zip64."""
         return self.size >= FULL or self.stop - self.start >= FULL
@@ -199,14 +204,16 @@ def _build(member: Member) -> tuple[list[Node], list[Node]]:
         refs["descriptor"] = descriptor
         nodes.append(descriptor)
 
+    modeless = not any(source.read(member.entry + 40, member.entry + 42))
     assert member.group is not None
     assert member.directory is not None
     central = Record(
         "header",
         member.entry,
         central_header(
-            member.name, least, member.key.endswith(b"/"), member.made_by >> 8 not in UNIX_LIKE, sealed, time
-        ),
+            member.name, least, member.key.endswith(b"/"), member.made_by >> 8 not in UNIX_LIKE, sealed, time,
+            "name" if member.of_system else "mode" if modeless else "", modeless,
+        ),  # fmt: skip
         bound,
     )
     refs["central"] = central
