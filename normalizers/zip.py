@@ -234,6 +234,22 @@ def _host(change: Any, evidence: Any) -> Sure | None:
     return "origin" if plain else None
 
 
+def _modeless(evidence: Any) -> set[bytes]:
+    """Return the names of members that have no mode on one of the sides."""
+    sources = evidence.comparison.left, evidence.comparison.right
+    return {
+        key
+        for key, pairs in evidence.once(_entries).items()
+        for pair in pairs
+        for source, entry in zip(sources, pair, strict=True)
+        if not any(source.read(entry.start + 40, entry.start + 42))
+    }
+
+
+def _host_of_modeless(change: Any, evidence: Any) -> Sure | None:
+    return _host(change, evidence) if change.keys[-1] in evidence.once(_modeless) else None
+
+
 def _made_by(value: int, _policy: Policy) -> int:
     return MADE_BY if value >> 8 in UNIX_LIKE else value
 
@@ -260,33 +276,33 @@ def _owners(source: Source, group: Group) -> tuple[int, ...] | None:
     return None
 
 
-def _owned(name: str) -> Callable[[Any], dict[bytes, list[tuple[Any, Any]]]]:
-    """Return what gives the owners on both sides of all aligned members or entries, by their name."""
+def _strangers(name: str) -> Callable[[Any], set[bytes]]:
+    """Return what names the members, or entries, whose owners differ and are not the builder's.
 
-    def find(evidence: Any) -> dict[bytes, list[tuple[Any, Any]]]:
+    The builder's are those of most members; so is what one of the sides does not have at all."""
+
+    def find(evidence: Any) -> set[bytes]:
         comparison = evidence.comparison
-        found: dict[bytes, list[tuple[Any, Any]]] = {}
-        for one, two in comparison.members:
-            if one.name == name:
-                pair = _owners(comparison.left, one), _owners(comparison.right, two)
-                found.setdefault(one.key, []).append(pair)
-        return found
+        pairs = [
+            (one.key, _owners(comparison.left, one), _owners(comparison.right, two))
+            for one, two in comparison.members
+            if one.name == name
+        ]
+        if all(left is None for _key, left, _right in pairs) or all(right is None for _key, _left, right in pairs):
+            return set()
+        of_builder = builders((left, right) for _key, left, right in pairs)
+        return {key for key, left, right in pairs if left != right and (left, right) not in of_builder}
 
     return find
 
 
-_OWNED = {name: _owned(name) for name in ("member", "entry")}
+_STRANGERS = {name: _strangers(name) for name in ("member", "entry")}
 
 
 def _of_builder(change: Any, evidence: Any) -> Sure | None:
-    """Claim owners that are the builder's in the whole archive, or that one of the sides does not have at all."""
-    owned = evidence.once(_OWNED["entry" if evidence.where.startswith(ENTRY) else "member"])
-    everyone = [pair for pairs in owned.values() for pair in pairs]
-    if any(all(pair[side] is None for pair in everyone) for side in (0, 1)):
-        return "origin"
-    of_builder = builders(everyone)
-    here = owned.get(change.keys[-1], [])
-    return "origin" if all(pair in of_builder or pair[0] == pair[1] for pair in here) else None
+    """Claim owners that are the builder's in the whole archive."""
+    find = _STRANGERS["entry" if evidence.where.startswith(ENTRY) else "member"]
+    return None if change.keys[-1] in evidence.once(find) else "origin"
 
 
 def _known_extra(change: Any, evidence: Any) -> Sure | None:
@@ -308,12 +324,15 @@ def _is_known(raw: bytes, _policy: Policy) -> bool:
 
 def _other_method(change: Any, evidence: Any) -> Sure | None:
     """Claim another method where both contents were decoded: they are equal, or what differs is told inside."""
+    return "origin" if change.l0 in evidence.once(_decoded) else None
+
+
+def _decoded(evidence: Any) -> set[int]:
+    """Return where the left side says the method of those members whose contents were decoded on both sides."""
     comparison, place = evidence.comparison, f"{MEMBER}/content"
-    seen = [*(one for one in comparison.changes.get(place, ()) if one.same), *comparison.through.get(place, ())]
-    for one, two in comparison.members:
-        if one.start <= change.l0 < one.stop and two.start <= change.r0 < two.stop:
-            return "origin" if any(one.start < content.l0 <= one.stop for content in seen) else None
-    return None
+    seen = {change.l0 for change in comparison.changes.get(place, ()) if change.same}
+    seen.update(change.l0 for change in comparison.through.get(place, ()))
+    return {one.start + 8 for one, _two in comparison.members if one.name == "member" and one.info.start in seen}
 
 
 def _sortable(order: Any, _evidence: Any) -> Sure | None:
@@ -353,6 +372,10 @@ def _modes(change: Any, evidence: Any) -> tuple[int, int] | None:
 def _same_mode(change: Any, evidence: Any) -> Sure | None:
     modes = _modes(change, evidence)
     return "origin" if modes is not None and modes[0] == modes[1] else None
+
+
+def _same_as_none(change: Any, evidence: Any) -> Sure | None:
+    return _same_mode(change, evidence) if not (any(change.left[2:]) and any(change.right[2:])) else None
 
 
 def _under_umask(evidence: Any) -> bool:
@@ -502,18 +525,19 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{MEMBER}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
     Rule(f"{ENTRY}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
     Rule("zip/zip64/end/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 45)),
+    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by_told), claim=_host_of_modeless,
+         opt_in=True),
     Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_host),
-    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by_told), claim=_host, opt_in=True),
     Rule("zip/zip64/end/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_host),
     Rule(f"{ENTRY}/header/internal", "zip-host-made-by", "a guess of the program whether the content is text",
          Set(lambda value, _policy: value & ~1), claim=_same_but_text),
     # Before the spelling: what this one writes is spelled canonically as well.
     Rule(f"{ENTRY}/header/external", "archive-mode-umask", "permissions that the builder's umask took away",
          Set(_mode), claim=_umask, opt_in=True),
+    Rule(f"{ENTRY}/header/external", "zip-host-made-by", "the mode that a member without one has on most systems",
+         Set(_told, respell=True), claim=_same_as_none, opt_in=True),
     Rule(f"{ENTRY}/header/external", "zip-host-made-by", "another spelling of the same mode and type",
          Set(lambda value, _policy: value, respell=True), claim=_same_mode),
-    Rule(f"{ENTRY}/header/external", "zip-host-made-by", "the mode that a member without one has on most systems",
-         Set(_told, respell=True), claim=_same_mode, opt_in=True),
     Rule(f"{ENTRY}/header/external", "member-mode", MEMBER_MODE, claim=suspect),
     Rule(f"{MEMBER}/header/method", "compressor-params", _ENCODER, claim=_other_method),
     Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, Reencode(), "encoding", _rewritable, _encoders,

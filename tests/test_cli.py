@@ -612,7 +612,8 @@ def test_terminating_leaves_nothing_behind(tmp_path):
     running = subprocess.Popen([sys.executable, "-m", "reprodiff", "normalize", "--epoch", "1", tmp_path])
     time.sleep(0.4)
     running.terminate()
-    assert running.wait() in {143, 0}
+    # On a slow machine the signal comes before there is a handler for it.
+    assert running.wait() in {143, 0, -signal.SIGTERM}
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 

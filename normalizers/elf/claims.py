@@ -14,6 +14,8 @@ Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
 BUILD_ID = "/build-id/desc"
 # So many functions do not change by accident, nor by a change of one line.
 FUNCTIONS_MIN = 8
+# Nor are so many wide instructions, in a function of which so many bytes differ.
+WIDE_MIN, CHANGED_MIN = 3, 16
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc")
 
 
@@ -337,10 +339,12 @@ def wide_instructions(evidence: Any) -> tuple[int, int]:
     return wide(both[0]), wide(both[1])
 
 
-def drift(_change: Any, evidence: Any) -> Sure | None:
+def drift(change: Any, evidence: Any) -> Sure | None:
     """Suspect another instruction set where one side has instructions of AVX or later and the other has none."""
     left, right = evidence.once(wide_instructions)
-    return "suspected" if (left == 0) != (right == 0) else None
+    # A single byte may read as such an instruction.
+    enough = min(left, right) == 0 and max(left, right) >= WIDE_MIN and change.size >= CHANGED_MIN
+    return "suspected" if enough else None
 
 
 def wide_counts(_change: Any, evidence: Any) -> tuple[str, str]:
@@ -426,7 +430,7 @@ def _tools_differ(evidence: Any) -> bool:
 
 
 def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
-    """Claim code and data in another order: the same functions, all but a few of them unchanged, by the same tools."""
+    """Claim code and data in another order: the same functions, most of them unchanged, by the same tools."""
     if order.where in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"}:
         moved = any(
             other.where not in {"elf/.symtab", "elf/.dynsym", "elf/.strtab"} for other in evidence.comparison.orders
@@ -439,7 +443,10 @@ def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
         if where.endswith(("/function[*]", "/object[*]"))
     )
     total = max(len(other.left) for other in evidence.comparison.orders)
-    return None if _tools_differ(evidence) or 10 * changed > max(total, 10) else "origin"
+    if _tools_differ(evidence) or 2 * changed > max(total, 2):
+        return None
+    # Without symbols data that nothing names cannot be followed: then less is certain.
+    return "origin" if 10 * changed <= max(total, 10) else "suspected"
 
 
 def same_symbols(_order: Any, evidence: Any) -> Sure | None:

@@ -27,6 +27,8 @@ from normalizers.tar.claims import (
     modes,
     names_only,
     no_device,
+    pax_names,
+    same_but_pax_pid,
     same_but_pid,
     same_long,
     same_name,
@@ -38,6 +40,7 @@ from normalizers.tar.claims import (
     same_type,
     times_only,
     umask,
+    without_pax_pid,
     without_sparse_pid,
 )
 from normalizers.tar.order import in_order, same_order
@@ -65,8 +68,7 @@ def _later(raw: bytes, policy: Policy) -> bool:
 
 
 def _without_pid(value: bytes, _policy: Policy) -> bytes:
-    head, mark, tail = value.partition(b"PaxHeaders.")
-    return head + b"PaxHeaders" + tail.lstrip(b"0123456789") if mark else value
+    return without_pax_pid(value)
 
 
 def _owner(record: str) -> tuple[Rule, ...]:
@@ -80,8 +82,19 @@ def _owner(record: str) -> tuple[Rule, ...]:
 _FORMAT_WHY = "another tar dialect, or another spelling of the same value"
 _PAX_WHY = "times of access and status change, and the process id of tar: no content"
 
-_UMASK_WHY = (
-    "permissions that the builder's umask took away; shipped archives lose what umask 022 takes and are never given more"
+_UMASK_WHY = "permissions that the builder's umask took away; shipped archives lose what umask 022 takes and are never given more"
+# Fields that ustar or GNU tar has and the other has not.
+_ONE_DIALECT = (
+    "reserved",
+    "atime",
+    "ctime",
+    "offset",
+    "longnames",
+    "unused",
+    "sparse",
+    "isextended",
+    "realsize",
+    "pad",
 )
 _XATTR_WHY = "extended attributes of the file system that was packed"
 _XATTRS = ("SCHILY.xattr.*", "LIBARCHIVE.xattr.*", "RHT.security.selinux", "SCHILY.acl.*")
@@ -99,6 +112,8 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{HEADER}/magic", "tar-format", _FORMAT_WHY, RESPELL, claim=dialect(MAGICS), opt_in=True),
     Rule(f"{HEADER}/version", "tar-format", _FORMAT_WHY, RESPELL, claim=dialect(VERSIONS), opt_in=True),
     Rule(f"{HEADER}/prefix", "tar-format", _FORMAT_WHY, RESPELL, claim=same_prefix, opt_in=True),
+    Rule(f"{HEADER}/prefix", "tar-format", _FORMAT_WHY, RESPELL, "one-sided", same_prefix, opt_in=True),
+    Rule(f"{HEADER}/{{{','.join(_ONE_DIALECT)}}}", "tar-format", _FORMAT_WHY, RESPELL, "one-sided", zeros, opt_in=True),
     Rule(f"{HEADER}/name", "tar-format", _FORMAT_WHY, RESPELL, claim=same_name, opt_in=True),
     Rule(f"{HEADER}/linkname", "tar-format", _FORMAT_WHY, RESPELL, claim=same_target, opt_in=True),
     Rule(f"{PAX}/records/{{path,linkpath}}", "tar-format", _FORMAT_WHY, RESPELL, "one-sided", same_record, opt_in=True),
@@ -127,7 +142,8 @@ RULES: tuple[Rule, ...] = (
     Rule(PAX, "tar-mtime", _TIME_WHY, DropEmpty("records"), "one-sided", fraction_only),
     Rule(PAX, "tar-pax-records", _PAX_WHY, DropEmpty("records"), "one-sided", claim=times_only),
     Rule(PAX, "tar-format", _FORMAT_WHY, RESPELL, "one-sided", claim=names_only, opt_in=True),
-    Rule(f"{PAX}/header/name", "tar-pax-records", _PAX_WHY, Set(_without_pid)),
+    Rule(f"{PAX}/header/name", "tar-pax-records", _PAX_WHY, Set(_without_pid), claim=same_but_pax_pid),
+    Rule(f"{PAX}/header/name", "tar-format", _FORMAT_WHY, RESPELL, claim=pax_names, opt_in=True),
     Rule(f"{PAX}/header/mtime", "tar-mtime", "when tar wrote the extended header", Set(clamp)),
     Rule(f"{HEADER}/{{atime,ctime}}", "tar-pax-records", _PAX_WHY, Set(zero)),
     *_owner(f"{PAX}/header"),

@@ -25,6 +25,8 @@ TYPES = {b"\0": REGULAR, b"0": REGULAR, b"7": REGULAR, b"1": REGULAR, b"2": 0o12
          b"5": DIRECTORY, b"6": 0o010000}  # fmt: skip
 CUT = 100
 _SPARSE_PID = re.compile(rb"GNUSparseFile\.\d+/")
+_PAX_PID = re.compile(rb"PaxHeaders\.\d+")
+_PAX_NAME = re.compile(rb"(^|/)@?PaxHeaders?(\.\d+|\.X)?(/|$)")
 
 
 def _pairs(evidence: Any) -> list[list[tuple[int, tuple[Group, Group]]]]:
@@ -228,12 +230,12 @@ def same_target(change: Any, evidence: Any) -> Sure | None:
 def same_prefix(change: Any, evidence: Any) -> Sure | None:
     """Claim prefixes that are none, or with the name of the same header give the member's own."""
     key, both = one_name(change, evidence), infos(change, evidence)
-    if key is None or both is None or not clean(change):
+    if key is None or both is None:
         return None
     for raw, info in zip((change.left, change.right), both, strict=True):
-        prefix = raw.rstrip(b"\0")
+        prefix = (raw or b"").rstrip(b"\0")
         name = info.source.read(info.header, info.header + 100).partition(b"\0")[0]
-        if prefix and not _stands_for(prefix + b"/" + name, key):
+        if b"\0" in prefix or (prefix and not _stands_for(prefix + b"/" + name, key)):
             return None
     return "origin"
 
@@ -259,6 +261,25 @@ def same_but_pid(change: Any, evidence: Any) -> Sure | None:
 def without_sparse_pid(value: bytes) -> bytes:
     """Return the name of a sparse member's header without the process id of tar."""
     return _SPARSE_PID.sub(b"GNUSparseFile.0/", value)
+
+
+def without_pax_pid(value: bytes) -> bytes:
+    """Return the name of an extended header without the process id of tar."""
+    return _PAX_PID.sub(b"PaxHeaders", value)
+
+
+def same_but_pax_pid(change: Any, evidence: Any) -> Sure | None:
+    """Claim names of extended headers that differ in nothing but the process id of tar."""
+    values = evidence.values(change)
+    if not values or not clean(change):
+        return None
+    return "origin" if without_pax_pid(values[0]) == without_pax_pid(values[1]) else None
+
+
+def pax_names(change: Any, evidence: Any) -> Sure | None:
+    """Claim names of extended headers that two dialects make up."""
+    values = evidence.values(change)
+    return "origin" if values and clean(change) and all(_PAX_NAME.search(value) for value in values) else None
 
 
 def same_record(change: Any, evidence: Any) -> Sure | None:

@@ -23,9 +23,16 @@ def in_order(members: list[Group], free: frozenset[int] = frozenset()) -> list[G
     way of another member, which of both is left depends on the order: then that stays as it is.
     free: identities of links that are known to have the same content anywhere.
     """
+    names = [_place(member.key or b"") for member in members]
+    links = [at for at, member in enumerate(members) if member.info.typeflag == LINK]
+    if _in_the_way(members, names, links):
+        return members
     out: list[Group] = []
-    for _number, row in groupby(zip(_rows(members), members, strict=True), key=lambda pair: pair[0]):
-        out += _sorted([member for _number, member in row], free)
+    numbers = list(_rows(members))
+    for _number, row in groupby(range(len(members)), key=numbers.__getitem__):
+        part = list(row)
+        some = slice(part[0], part[-1] + 1)
+        out += _sorted(members[some], names[some], free)
     return out
 
 
@@ -34,11 +41,12 @@ def same_order(_order: Any, evidence: Any) -> Sure | None:
     comparison = evidence.comparison
     if comparison.roots is None:
         return None
-    pairs = [(one, two) for one, two in comparison.members if one.key is not None]
+    pairs = [(one, two) for one, two in comparison.members if one.key == two.key]
     whole = [_members(root) for root in comparison.roots]
     twins = {id(one): id(two) for one, two in pairs}
     rows = [dict(zip(map(id, some), _rows(some), strict=True)) for some in whole]
-    if any(rows[0][one] != rows[1][two] for one, two in twins.items()):
+    heads = [_heads(root) for root in comparison.roots]
+    if any(rows[0][one] != rows[1][two] or heads[0][one] != heads[1][two] for one, two in twins.items()):
         return None
     # That a link on one side is a copy on the other says already what either has for content.
     copies = evidence.once(links_or_copies)
@@ -52,6 +60,18 @@ def same_order(_order: Any, evidence: Any) -> Sure | None:
 
 def _members(root: Group) -> list[Group]:
     return [node for node in children(root) if isinstance(node, Group) and node.key is not None]
+
+
+def _heads(root: Group) -> dict[int, int]:
+    """Return how many global headers come before each member."""
+    found: dict[int, int] = {}
+    count = 0
+    for node in children(root):
+        if isinstance(node, Group) and node.key is not None:
+            found[id(node)] = count
+        else:
+            count += node.name == "global"
+    return found
 
 
 def _rows(members: list[Group]) -> Iterator[int]:
@@ -71,15 +91,11 @@ def _stays(member: Group) -> bool:
     return member.info.typeflag in BOUND or (b".." in (key := member.key or b"") and b".." in key.split(b"/"))
 
 
-def _sorted(members: list[Group], free: frozenset[int]) -> list[Group]:
-    names = [_place(member.key or b"") for member in members]
+def _sorted(members: list[Group], names: list[bytes], free: frozenset[int]) -> list[Group]:
     ordered = sorted(range(len(members)), key=lambda at: (members[at].key or b"").split(b"/"))
-    links = [at for at, member in enumerate(members) if member.info.typeflag == LINK]
-    if _in_the_way(members, names, links):
-        return members
+    links = [at for at, member in enumerate(members) if member.info.typeflag == LINK and id(member) not in free]
     if not links and len(set(names)) == len(names):
         return [members[at] for at in ordered]
-    links = [at for at in links if id(members[at]) not in free]
     rank = [0] * len(members)
     for number, at in enumerate(ordered):
         rank[at] = number

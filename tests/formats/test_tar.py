@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from itertools import permutations
 
 import pytest
+from test_adversarial import archive, file, pax
 
 import normalizers
 from fixtures import FIXTURES, label
@@ -14,6 +16,7 @@ from normalizers.tar.order import in_order
 from reprodiff import formats
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
+from reprodiff.cli import main
 from reprodiff.formats.tar import LINK, SYMLINK, member_key
 from reprodiff.formats.tar.head import respell
 from reprodiff.formats.tar.header import checksum, number, record_length, records, spell_number
@@ -215,3 +218,118 @@ def test_swapped_contents_are_no_rename():
     seen = report(packed(b"one\n", b"two\n"), packed(b"two\n", b"one\n"))
     assert seen["verdict"] == "unexplained"
     assert {item["path"].split("!/")[1] for item in seen["unexplained"]} == {"tar/member[a]", "tar/member[b]"}
+
+
+def patched(data, at, raw):
+    """Put bytes into the header of an archive's first member, whose checksum follows."""
+    head = bytearray(data[:512])
+    head[at : at + len(raw)] = raw
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return bytes(head) + data[512:]
+
+
+ONE = archive(file(b"a", b"1\n", mtime=5))
+PAIRS = {
+    "one owner of two": (archive(file(b"a"), file(b"b")), archive(file(b"a"), file(b"b", uid=33)), "member-owner"),
+    "two owners of three": (
+        archive(file(b"a"), file(b"b"), file(b"c")),
+        archive(file(b"a"), file(b"b", uid=33), file(b"c", uid=33)), "member-owner"),
+    "all owners": (
+        archive(file(b"a", uid=1000), file(b"b", uid=1000)), archive(file(b"a"), file(b"b")), "tar-owner"),
+    "all owners but the root directory's": (
+        archive(file(b"./", kind=b"5"), *(file(b"./%d" % i) for i in range(3))),
+        archive(file(b"./", kind=b"5"), *(file(b"./%d" % i, uid=1001) for i in range(3))), "tar-owner"),
+    "the owner of the one file in the root directory": (
+        archive(file(b"./", kind=b"5"), file(b"a")), archive(file(b"./", kind=b"5"), file(b"a", uid=33)),
+        "member-owner"),
+    "one file that all may read": (archive(file(b"a", mode=0o600)), archive(file(b"a")), "member-mode"),
+    "two files that all may write": (
+        archive(file(b"a"), file(b"b")), archive(file(b"a", mode=0o666), file(b"b", mode=0o666)), "member-mode"),
+    "x alone": (
+        archive(*(file(b"%d" % i, mode=0o744) for i in range(4))),
+        archive(*(file(b"%d" % i, mode=0o755) for i in range(4))), "member-mode"),
+    "a few that all may read, of many that stay": (
+        archive(*(file(b"%d" % i, mode=0o600) for i in range(9))),
+        archive(*(file(b"%d" % i, mode=0o600 if i < 6 else 0o644) for i in range(9))), "member-mode"),
+    "umask 002": (
+        archive(*(file(b"%d" % i) for i in range(3))), archive(*(file(b"%d" % i, mode=0o664) for i in range(3))),
+        "archive-mode-umask"),
+    "umask 077": (
+        archive(file(b"d", kind=b"5", mode=0o755), file(b"d/a")),
+        archive(file(b"d", kind=b"5", mode=0o700), file(b"d/a", mode=0o600)), "archive-mode-umask"),
+    "type in the mode": (ONE, patched(ONE, 100, b"0100644"), "tar-format"),
+    "another type in the mode": (ONE, patched(ONE, 100, b"0120644"), "member-mode"),
+    "bytes behind a name": (ONE, patched(ONE, 10, b"hidden"), ""),
+    "magic of no dialect": (ONE, patched(ONE, 257, b"hidden"), ""),
+    "a time with a fraction of 0": (ONE, archive(pax((b"mtime", b"5.0")), file(b"a", b"1\n", mtime=5)), "tar-format"),
+    "a time with a fraction": (ONE, archive(pax((b"mtime", b"5.5")), file(b"a", b"1\n", mtime=5)), "tar-mtime"),
+    "bytes behind the records": (
+        ONE, archive(file(b"PaxHeaders/a", b"11 mtime=5\nhidden", kind=b"x"), file(b"a", b"1\n", mtime=5)), ""),
+    "a directory of version 7, or a file": (
+        archive(file(b"d/", kind=b"\0", magic=bytes(8))), archive(file(b"d", magic=bytes(8))), ""),
+    "a name beside that of a sparse file": (
+        archive(pax((b"GNU.sparse.name", b"a")), file(b"a", b"1")),
+        archive(pax((b"GNU.sparse.name", b"a"), (b"path", b"other")), file(b"a", b"1")), ""),
+    "a link to a link, and a copy": (
+        archive(file(b"a", b"1"), file(b"b", kind=b"1", link=b"a"), file(b"c", kind=b"1", link=b"b")),
+        archive(file(b"a", b"1"), file(b"b", kind=b"1", link=b"a"), file(b"c", b"1")), "hardlink-grouping"),
+    "a link to an empty file, and a copy": (
+        archive(file(b"a"), file(b"b", kind=b"1", link=b"a")), archive(file(b"a"), file(b"b")), "hardlink-grouping"),
+    "another order around two spellings of a name": (
+        archive(file(b"a"), file(b"d//f"), file(b"d/f")), archive(file(b"d/f"), file(b"d//f"), file(b"a")), ""),
+    "another order behind a global header": (
+        archive(pax((b"comment", b"1"), kind=b"g"), file(b"a"), file(b"b")),
+        archive(pax((b"comment", b"1"), kind=b"g"), file(b"b"), file(b"a")), "tar-order"),
+    "an extended header that a global one parts from its member": (
+        ONE, archive(pax((b"mtime", b"5")), pax((b"comment", b"1"), kind=b"g"), file(b"a", b"1\n")), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_what_a_difference_is_called(name, turned):
+    left, right, cause = PAIRS[name]
+    seen = report(right, left) if turned else report(left, right)
+    if not cause:
+        assert seen["verdict"] == "unexplained"
+        return
+    likely = cause.startswith("member-")
+    assert {found["id"] for found in seen["causes"]} == {cause}
+    assert seen["verdict"] == ("suspected" if likely else "explained")
+    assert seen["proof"] == ("suspected" if likely else "consistent" if cause == "hardlink-grouping" else "proved")
+
+
+DIALECTS = {tarfile.USTAR_FORMAT: "ustar", tarfile.GNU_FORMAT: "gnu", tarfile.PAX_FORMAT: "pax"}
+NAMES = {"long": "d" * 60 + "/" + "f" * 70, "not ASCII": "öö", "long and not ASCII": "ö" * 70 + "/x"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "pair", list(permutations(DIALECTS, 2)), ids=lambda pair: "-".join(DIALECTS[one] for one in pair)
+)
+def test_python_s_dialects_are_spellings(pair, name):
+    sides = []
+    for dialect in pair:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=dialect) as tar:
+            link = tarfile.TarInfo("link")
+            link.type, link.linkname = tarfile.SYMTYPE, NAMES[name][:40]
+            for info in (tarfile.TarInfo(NAMES[name]), link):
+                tar.addfile(info)
+        sides.append(out.getvalue())
+    seen = report(*sides)
+    assert (seen["proof"], [cause["id"] for cause in seen["causes"]]) == ("proved", ["tar-format"])
+
+
+def test_shipping_never_gives_permissions(tmp_path):
+    modes = {b"0": {b"s": 0o600, b"w": 0o666, b"x": 0o700}, b"2": {b"l": 0o777}, b"3": {b"n": 0o666},
+             b"5": {b"g": 0o2775, b"t": 0o1777, b"d": 0o775}}  # fmt: skip
+    data = archive(*(file(name, kind=kind, mode=mode) for kind, some in modes.items() for name, mode in some.items()))
+    path = tmp_path / "data.tar"
+    path.write_bytes(data)
+    assert main(["normalize", "--enable", "archive-mode-umask", str(path)]) == 0
+    with tarfile.open(path) as tar:
+        found = {info.name.encode(): info.mode for info in tar}
+    kept = {name: mode for some in modes.values() for name, mode in some.items()}
+    assert found == {**kept, b"w": 0o644, b"d": 0o755}

@@ -201,10 +201,20 @@ def test_attributes_keep_their_meaning(name, before, after):
 
 def test_equal_attributes_of_files_and_directories_become_different_ones():
     data = archive((info("a", attributes=0), b""), (info("d/", attributes=0), b""))
-    found = {
-        one.filename: one.external_attr >> 16 for one in zipfile.ZipFile(io.BytesIO(normalized(data)[0])).infolist()
-    }
-    assert found == {"a": 0o100644, "d/": 0o040755}
+    assert _attributes(normalized(data, opt_in=True)[0]) == {"a": 0o100644, "d/": 0o040755}
+
+
+def _attributes(data):
+    with zipfile.ZipFile(io.BytesIO(data)) as members:
+        return {one.filename: one.external_attr >> 16 for one in members.infolist()}
+
+
+@pytest.mark.parametrize("system", [0, 3])
+def test_who_has_no_mode_gets_none_and_keeps_its_system_unless_asked_for(system):
+    data = archive((info("a", attributes=0x20, system=system), b""))
+    with zipfile.ZipFile(io.BytesIO(normalized(data)[0])) as members:
+        assert (members.infolist()[0].create_system, members.infolist()[0].external_attr) == (system, 0x20)
+    assert _attributes(normalized(data, opt_in=True)[0]) == {"a": 0o100644}
 
 
 def test_attributes_of_other_systems_stay():

@@ -5,10 +5,14 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.image import Section
-from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC
+from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
 from reprodiff.formats.elf.pieces import Symbol
 from reprodiff.formats.elf.sequence import matched
-from reprodiff.formats.elf.x86 import ABSOLUTE
+from reprodiff.formats.elf.words import gather
+from reprodiff.formats.elf.x86 import ABSOLUTE, RIP
+
+# How much of a text that a function refers to tells it from others.
+TEXT_MIN, TEXT_MAX = 3, 64
 
 
 def alike(
@@ -16,6 +20,7 @@ def alike(
 ) -> tuple[list[Symbol], list[Symbol]]:
     """Return functions as symbols that have one key where they are the same; (offset, size) of each side's."""
     sides = []
+    referring = []
     for side, section, rows in ((left, one, ones), (right, two, twos)):
         code = np.frombuffer(side.data(section), np.uint8).copy()
         fields = side.sweep(section) if side.image.machine in {EM_386, EM_X86_64} else None
@@ -27,6 +32,8 @@ def alike(
                 code[at + i] = 0
         blank = code.tobytes()
         sides.append([blank[start : start + size] for start, size in rows])
+        texts = _texts(side, section, fields, rows) if fields is not None else {}
+        referring.append([(code, texts.get(index, b"")) for index, code in enumerate(sides[-1])])
     names: tuple[dict[int, int], dict[int, int]] = ({}, {})
     number = 0
 
@@ -35,10 +42,13 @@ def alike(
         names[0][i] = names[1][j] = number
         number += 1
 
-    for i, j, count in matched(sides[0], sides[1]):
-        for step in range(count):
-            pair(i + step, j + step)
-    _elsewhere(sides, names, pair)
+    # First those that refer to the same texts as well: short functions differ in nothing else.
+    for keys in (referring, sides):
+        rest = [[i for i in range(len(side)) if i not in known] for side, known in zip(keys, names, strict=True)]
+        for i, j, count in matched([keys[0][i] for i in rest[0]], [keys[1][j] for j in rest[1]]):
+            for step in range(count):
+                pair(rest[0][i + step], rest[1][j + step])
+        _elsewhere(keys, names, pair)
     # What stands behind functions that are the same is the same, changed.
     places = {number: j for j, number in names[1].items()}
     twin = {i: places[number] for i, number in names[0].items()}
@@ -60,9 +70,28 @@ def alike(
     return found[0], found[1]
 
 
-def _elsewhere(sides: list[list[bytes]], names: tuple[dict[int, int], dict[int, int]], pair: Any) -> None:
+def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:
+    """Return the beginnings of the texts that functions refer to, by the number of the function; (offset, size) of each."""
+    chosen = fields.kind == RIP
+    at, end = fields.at[chosen], fields.end[chosen]
+    starts = np.array([start for start, _size in rows], np.int64)
+    target = gather(np.frombuffer(side.data(section), np.uint8), at, 4, "<", True) + end + section.addr
+    found: dict[int, bytes] = {}
+    for other in side.image.sections:
+        if not other.alloc or other.code or other.flags & SHF_WRITE or not other.stored:
+            continue
+        data = side.data(other)
+        for index in np.flatnonzero((target >= other.addr) & (target < other.addr + other.size)).tolist():
+            number = int(np.searchsorted(starts, at[index], "right")) - 1
+            text = data[(start := int(target[index]) - other.addr) : start + TEXT_MAX].split(b"\0", 1)[0]
+            if text.isascii() and len(text) >= TEXT_MIN:
+                found[number] = found.get(number, b"") + b"\0" + text
+    return found
+
+
+def _elsewhere(sides: list[list[Any]], names: tuple[dict[int, int], dict[int, int]], pair: Any) -> None:
     """Pair equal functions that stand in another order."""
-    places: dict[bytes, list[int]] = {}
+    places: dict[Any, list[int]] = {}
     for j, code in reversed(list(enumerate(sides[1]))):
         if j not in names[1]:
             places.setdefault(code, []).append(j)

@@ -8,6 +8,7 @@ from reprodiff.formats.elf.image import Image, Section, Segment
 from reprodiff.formats.elf.names import (
     PT_LOAD,
     SHF_ALLOC,
+    SHF_TLS,
     SHT_DYNSYM,
     SHT_GNU_VERDEF,
     SHT_GNU_VERNEED,
@@ -207,7 +208,11 @@ def _loaded(image: Image, section: Section) -> bool:
         return False
     for segment in image.segments:
         if segment.type == PT_LOAD and segment.vaddr <= section.addr <= segment.vaddr + segment.memsz:
-            return section.type == SHT_NOBITS or section.addr - segment.vaddr == section.offset - segment.offset
+            if section.type != SHT_NOBITS:
+                return section.addr - segment.vaddr == section.offset - segment.offset
+            # What has no bytes lies behind those that the segment loads; a template of threads lies anywhere.
+            behind = section.addr - segment.vaddr >= segment.filesz or bool(section.flags & SHF_TLS)
+            return behind and section.addr % max(section.align, 1) == 0
     return False
 
 
@@ -241,9 +246,11 @@ def _contents(both: Both, pair: Pair) -> bool:
 
 
 def _grown(both: Both, pair: Pair) -> bool:
-    """Tell whether a section without bytes has the size that its symbols on both sides make."""
+    """Tell whether a section without bytes has the size that its symbols on both sides make: linkers fill up its end to
+    an alignment, which may take more where it starts elsewhere."""
     pieces = both.pieces(pair)
-    return bool(pieces.pieces) and all(
+    elsewhere = pair.one.addr % FILLED != pair.two.addr % FILLED
+    return elsewhere and bool(pieces.pieces) and all(
         piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)
         for piece in [*pieces.pieces, *pieces.added]
     )

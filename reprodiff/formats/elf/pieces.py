@@ -172,6 +172,55 @@ def _gap(
     found.add(base + a0, base + a1, base + b0, base + b1)
 
 
+TEXT = re.compile(rb"[^\0]{4,}\0")
+
+
+def permuted(pieces: list[Piece], left: bytes, right: bytes) -> list[Piece]:
+    """Pair equal strings that the pieces do not pair because they stand in another order."""
+    odd = [p for p in pieces if p.name is None and left[p.l0 : p.l1] != right[p.r0 : p.r1]]
+    places: dict[bytes, list[tuple[int, int, Piece]]] = {}
+    for piece in reversed(odd):
+        shift = piece.l0 - piece.r0
+        for match in reversed(list(TEXT.finditer(right, piece.r0, piece.r1))):
+            if not (piece.equal and left[match.start() + shift : match.end() + shift] == match[0]):
+                places.setdefault(match[0], []).append((*match.span(), piece))
+    cuts: dict[Piece, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
+    found = [piece for piece in pieces if piece not in odd]
+    for piece in odd:
+        shift = piece.r0 - piece.l0
+        for match in TEXT.finditer(left, piece.l0, piece.l1):
+            if piece.equal and right[match.start() + shift : match.end() + shift] == match[0]:
+                continue
+            twins = places.get(match[0])
+            if twins:
+                start, stop, other = twins.pop()
+                found.append(Piece(*match.span(), start, stop))
+                cuts.setdefault(piece, ([], []))[0].append(match.span())
+                cuts.setdefault(other, ([], []))[1].append((start, stop))
+    for piece in odd:
+        if piece not in cuts:
+            found.append(piece)
+            continue
+        ones = _outside(piece.l0, piece.l1, cuts[piece][0])
+        twos = _outside(piece.r0, piece.r1, sorted(cuts[piece][1]))
+        if [(a - piece.l0, b - piece.l0) for a, b in ones] == [(a - piece.r0, b - piece.r0) for a, b in twos]:
+            found += [Piece(a, b, c, d) for (a, b), (c, d) in zip(ones, twos, strict=True)]
+            continue
+        found += [Piece(a, b, 0, 0) for a, b in ones]
+        found += [Piece(0, 0, a, b) for a, b in twos]
+    return found
+
+
+def _outside(start: int, stop: int, cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what is left of a range without the cuts, which are in order."""
+    found = []
+    for first, last in cuts:
+        if first > start:
+            found.append((start, first))
+        start = last
+    return [*found, (start, stop)] if stop > start else found
+
+
 def filled(left: bytes, right: bytes) -> list[Piece]:
     """Align two tables that may be filled up with zeros to different lengths."""
     most = min(len(left), len(right))

@@ -67,16 +67,22 @@ class Side:
         self._data.pop(section.number, None)
 
     def named(self, section: Section) -> list[Symbol]:
-        """Return functions and objects of a section by offset, one for each place."""
+        """Return functions and objects of a section by offset, one for each place once `take` said which."""
         if self._named is None:
             self._named = self._symbols()
         return self._named.get(section.number, [])
+
+    def take(self, section: Section, symbols: list[Symbol]) -> None:
+        """Take what the symbols of a section are, as both sides agree."""
+        if self._named is not None:
+            self._named[section.number] = symbols
+            self._bounds.pop(section.number, None)
 
     def _symbols(self) -> dict[int, list[Symbol]]:
         tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
             s for s in self.image.sections if s.type == SHT_DYNSYM
         ]
-        found: dict[int, dict[int, Symbol]] = {}
+        found: dict[int, list[Symbol]] = {}
         if not tables or tables[0].compressed:
             return {}
         table = tables[0]
@@ -94,29 +100,17 @@ class Side:
                 continue
             if kind not in wanted or not 0 < shndx < min(len(sections), SHN_LORESERVE):
                 continue
-            start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
-            if not 0 <= start <= sections[shndx].size or start + size > sections[shndx].size:
-                continue
             label = string(text, name)
             scope = file.rpartition(b"/")[2] if info >> 4 == 0 else b""
             number = seen.get((label, scope), 0)
             seen[label, scope] = number + 1
-            places = found.setdefault(shndx, {})
-            symbol = Symbol(start, size, (label, scope, number))
-            old = places.get(start)
-            # Of aliases one: the longest, then the first name.
-            if old is None or (-size, symbol.key) < (-old.size, old.key):
-                places[start] = symbol
-        result = {}
-        for index, places in found.items():
-            rows: list[Symbol] = []
-            for start in sorted(places):
-                # What lies inside another is part of it.
-                if rows and start < rows[-1].start + rows[-1].size:
-                    continue
-                rows.append(places[start])
-            result[index] = rows
-        return result
+            start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
+            if 0 <= start <= sections[shndx].size:
+                size = min(size, sections[shndx].size - start)
+                found.setdefault(shndx, []).append(Symbol(start, size, (label, scope, number)))
+        for rows in found.values():
+            rows.sort()
+        return found
 
     def bounds(self, section: Section) -> list[int]:
         """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.budget import Budget
-from reprodiff.formats.elf.dwarf import frames, units
+from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -27,10 +27,13 @@ from reprodiff.formats.elf.pieces import (
     by_symbols,
     filled,
     identity,
+    permuted,
     strings,
     texts,
 )
 from reprodiff.formats.elf.side import Side
+from reprodiff.formats.elf.symbols import agreed
+from reprodiff.formats.elf.units import inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
 # What link-time optimization and section names of one translation unit end in.
@@ -58,8 +61,18 @@ class Pair:
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
         if self._pieces is None:
+            self._agree(left, right)
             self._pieces = self._align(left, right)
         return self._pieces
+
+    def _agree(self, left: Side, right: Side) -> None:
+        ones, twos = left.named(self.one), right.named(self.two)
+        if ones or twos:
+            stored = self.one.stored and self.two.stored
+            data = (left.data(self.one), right.data(self.two)) if stored else None
+            rows = agreed(ones, twos, data, (self.one.size, self.two.size))
+            left.take(self.one, rows[0])
+            right.take(self.two, rows[1])
 
     def _constants(self, left: Side, right: Side, found: list[Piece], a: bytes, b: bytes) -> list[Piece]:
         """Cut what has no content in common where code on both sides refers to it as often: where tables begin."""
@@ -108,7 +121,7 @@ class Pair:
                 return Pieces(self._objects(left, right, a, b), a, b)
             if a == b or (one.size == two.size and one.flags & SHF_WRITE):
                 return Pieces(identity(len(a), len(b)))
-            return Pieces(self._constants(left, right, by_content(a, b), a, b), a, b)
+            return Pieces(self._constants(left, right, permuted(by_content(a, b), a, b), a, b), a, b)
         if one.name.startswith(b".debug_") and len(a) != len(b):
             return Pieces(_by_units(a, b, left.image.order), a, b)
         return Pieces(identity(len(a), len(b)) if len(a) == len(b) else by_content(a, b), a, b)
@@ -128,6 +141,7 @@ class Pair:
                 ]
             else:
                 found.append(piece)
+        found = permuted(found, a, b)
         return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
@@ -145,27 +159,10 @@ class Pair:
 
 def _by_units(a: bytes, b: bytes, order: str) -> list[Piece]:
     """Align the units of a DWARF section in order, and what they hold by content."""
-    ones, twos = list(units(a, order)), list(units(b, order))
-    if len(ones) != len(twos) or not ones or ones[-1][1] != len(a) or twos[-1][1] != len(b):
+    ones, twos = rows_of_units(a, order), rows_of_units(b, order)
+    if len(ones) != len(twos) or not ones:
         return by_content(a, b)
-    found: list[Piece] = []
-    for (a0, a1, *_), (b0, b1, *_) in zip(ones, twos, strict=True):
-        if a1 - a0 == b1 - b0:
-            found.append(Piece(a0, a1, b0, b1))
-            continue
-        found.append(Piece(a0, a0 + 4, b0, b0 + 4))
-        found += [
-            Piece(a0 + 4 + p.l0, a0 + 4 + p.l1, b0 + 4 + p.r0, b0 + 4 + p.r1)
-            for p in by_content(a[a0 + 4 : a1], b[b0 + 4 : b1], PRINTED)
-        ]
-    joined: list[Piece] = []
-    for piece in found:
-        last = joined[-1] if joined else None
-        if last and last.equal and piece.equal and last.l1 == piece.l0 and last.r1 == piece.r0:
-            joined[-1] = Piece(last.l0, piece.l1, last.r0, piece.r1)
-        else:
-            joined.append(piece)
-    return joined
+    return joined(inside_units(a, b, list(zip(ones, twos, strict=True))))
 
 
 class Both:
@@ -182,13 +179,16 @@ class Both:
 
     def pieces(self, pair: Pair) -> Pieces:
         """Return the map of a section pair."""
-        if pair.one.name == b".eh_frame" and pair.one.stored and pair.two.stored and not pair.known:
-            pair.take(self._frames(pair))
+        if pair.one.stored and pair.two.stored and not pair.known:
+            if pair.one.name == b".eh_frame":
+                pair.take(self._frames(pair))
+            elif pair.one.name.startswith(b".debug_"):
+                pair.take(self._units(pair))
         return pair.pieces(self.left, self.right)
 
     def _frames(self, pair: Pair) -> list[Piece] | None:
         """Align the records of a frame table by the functions that they describe; None where these did not move."""
-        code = [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored]
+        code = [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored and p is not pair]
         maps = [self.pieces(p) for p in code]
         a, b = self.left.data(pair.one), self.right.data(pair.two)
         if all(pieces.identity for pieces in maps) and len(a) == len(b):
@@ -221,6 +221,22 @@ class Both:
         end = max((stop for _start, stop, _place in ones), default=0), max((stop for _s, stop, _p in twos), default=0)
         found.append(Piece(end[0], len(a), end[1], len(b)))
         return [piece for piece in found if piece.l1 > piece.l0 or piece.r1 > piece.r0]
+
+    def _units(self, pair: Pair) -> list[Piece] | None:
+        """Align units of debug information that stand in another order by the functions that they describe; None where
+        code did not move."""
+        code = [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored]
+        maps = [self.pieces(p) for p in code]
+        if not any(p.moved for p in code):
+            return None
+        functions = {
+            piece.l0 + p.one.addr: piece.r0 + p.two.addr
+            for p, pieces in zip(code, maps, strict=True)
+            for piece in pieces.pieces
+            if piece.name is not None and piece.r1 > piece.r0
+        }
+        image = self.left.image
+        return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:
         """Return the first section pair of a name."""

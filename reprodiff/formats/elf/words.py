@@ -126,12 +126,13 @@ class Addresses:
         return ok | tail | ((self.ends[at] == one) & (self.right_ends[at] == two))
 
     def covered(self, places: Any) -> Any:
-        """Tell which left addresses lie in what is as long on both sides: each has exactly one counterpart."""
+        """Tell which left addresses have exactly one counterpart: in what is as long on both sides, and starts."""
         if not len(self.starts):
             return np.zeros(len(places), bool)
         index = np.maximum(np.searchsorted(self.starts, places, "right") - 1, 0)
         inside = places - self.starts[index]
-        return (inside >= 0) & (inside < self.lengths[index]) & self.alike[index]
+        exact = self.alike[index] | ((inside == 0) & (self.others[index] > 0))
+        return (inside >= 0) & (inside < self.lengths[index]) & exact
 
     def one(self, left: int, right: int) -> bool:
         """As `same` for one pair."""

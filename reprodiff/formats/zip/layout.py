@@ -86,11 +86,12 @@ def _when_told(encode: Callable[[Any, int], bytes]) -> Callable[[Any, int], byte
     return written
 
 
-MADE_BY = LE._replace(show=_show_made_by)
+# Two tables have it, by what stays: the size is its own, not that of a place.
+MADE_BY = LE._replace(encode=lambda value, _size: int(value).to_bytes(2, "little"), show=_show_made_by)
 # By what stays: nothing; a member without a mode, which the system gives it; a name that the system decides (4.4.2).
 MADE_BYS = {
     "": MADE_BY,
-    "mode": MADE_BY._replace(encode=_when_told(LE.encode)),
+    "mode": MADE_BY._replace(encode=_when_told(MADE_BY.encode)),
     "name": MADE_BY._replace(encode=_stays),
 }
 VERSION = LE._replace(show=_show_version)

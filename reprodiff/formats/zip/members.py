@@ -207,15 +207,10 @@ def _build(member: Member) -> tuple[list[Node], list[Node]]:
     modeless = not any(source.read(member.entry + 40, member.entry + 42))
     assert member.group is not None
     assert member.directory is not None
-    central = Record(
-        "header",
-        member.entry,
-        central_header(
-            member.name, least, member.key.endswith(b"/"), member.made_by >> 8 not in UNIX_LIKE, sealed, time,
-            "name" if member.of_system else "mode" if modeless else "", modeless,
-        ),  # fmt: skip
-        bound,
-    )
+    foreign = member.made_by >> 8 not in UNIX_LIKE
+    system = "name" if member.of_system else "mode" if modeless else ""
+    table = central_header(member.name, least, member.key.endswith(b"/"), foreign, sealed, time, system, modeless)
+    central = Record("header", member.entry, table, bound)
     refs["central"] = central
     bound["header"], bound["local"], bound["content"] = central, header, content
     bound["member"], bound["entry"] = member.group, member.directory

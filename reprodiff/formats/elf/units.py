@@ -1,0 +1,100 @@
+"""Which unit of debug information is which on the other side."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from reprodiff.formats.elf.dwarf import units
+from reprodiff.formats.elf.pieces import PRINTED, Piece, by_content
+from reprodiff.formats.elf.words import gather
+
+Range = tuple[int, int]
+STEP = 1 << 20
+
+
+def rows_of_units(data: bytes, order: str) -> list[Range]:
+    """Return where the units of a section lie; [] where they do not make up all of it."""
+    found = [(start, stop) for start, stop, *_ in units(data, order)]
+    return found if found and found[-1][1] == len(data) else []
+
+
+def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]]) -> list[Piece]:
+    """Align what units that correspond hold by content."""
+    found: list[Piece] = []
+    for (a0, a1), (b0, b1) in pairs:
+        if a1 - a0 == b1 - b0:
+            found.append(Piece(a0, a1, b0, b1))
+            continue
+        found.append(Piece(a0, a0 + 4, b0, b0 + 4))
+        found += [
+            Piece(a0 + 4 + p.l0, a0 + 4 + p.l1, b0 + 4 + p.r0, b0 + 4 + p.r1)
+            for p in by_content(a[a0 + 4 : a1], b[b0 + 4 : b1], PRINTED)
+        ]
+    return found
+
+
+def joined(pieces: list[Piece]) -> list[Piece]:
+    """Join pieces that go on where the one before ends."""
+    found: list[Piece] = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if last and last.equal and piece.equal and last.l1 == piece.l0 and last.r1 == piece.r0:
+            found[-1] = Piece(last.l0, piece.l1, last.r0, piece.r1)
+        else:
+            found.append(piece)
+    return found
+
+
+def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, int]) -> list[Piece] | None:
+    """Align units that may stand in another order: equal ones, then those that hold the same addresses, then the rest.
+
+    functions: left to right address of every function; word: size of an address in bytes. None where the sections do
+    not consist of as many units, or these stand in order.
+    """
+    ones, twos = rows_of_units(a, order), rows_of_units(b, order)
+    if len(ones) != len(twos) or len(ones) < 2:
+        return None
+    twin: dict[int, int] = {}
+    taken: set[int] = set()
+
+    def pair(i: int, j: int) -> None:
+        twin[i] = j
+        taken.add(j)
+
+    same: dict[bytes, list[int]] = {}
+    for j in reversed(range(len(twos))):
+        same.setdefault(b[slice(*twos[j])], []).append(j)
+    for i, one in enumerate(ones):
+        places = same.get(a[slice(*one)])
+        if places:
+            pair(i, places.pop())
+    homes: dict[int, int] = {}
+    rights = np.array(sorted(functions.values()), np.int64)
+    for j in sorted(set(range(len(twos))) - taken):
+        for address in _held(b, twos[j], word, order, rights):
+            homes.setdefault(address, j)
+    lefts = np.array(sorted(functions), np.int64)
+    for i in range(len(ones)):
+        if i not in twin:
+            votes = Counter(homes.get(functions[address], -1) for address in _held(a, ones[i], word, order, lefts))
+            best = [j for j, _count in votes.most_common() if j >= 0 and j not in taken]
+            if best:
+                pair(i, best[0])
+    rest = [j for j in range(len(twos)) if j not in taken]
+    for i in range(len(ones)):
+        if i not in twin:
+            twin[i] = rest.pop(0)
+    if all(i == j for i, j in twin.items()):
+        return None
+    return joined(inside_units(a, b, [(ones[i], twos[twin[i]]) for i in range(len(ones))]))
+
+
+def _held(data: bytes, row: Range, word: int, order: str, wanted: Any) -> list[int]:
+    """Return which of the wanted addresses stand in a range, at any offset."""
+    found: list[int] = []
+    for start in range(row[0], row[1] - word + 1, STEP):
+        piece = np.frombuffer(data[start : min(start + STEP + word - 1, row[1])], np.uint8)
+        values = gather(piece, np.arange(len(piece) - word + 1), word, order, signed=False)
+        found += values[np.isin(values, wanted)].tolist()
+    return found
