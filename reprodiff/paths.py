@@ -3,8 +3,8 @@
 import re
 from typing import NamedTuple
 
-# A path in a text: from a slash that nothing of a name stands before.
-PATH = re.compile(rb"(?<![\w.~/-])/[^\0-\x20\"'`<>|;:,()\[\]{}=\\]+")
+# A path in a text: from a slash that nothing of a name stands before, or an option's letter alone (`-I/usr`).
+PATH = re.compile(rb"(?:(?<![\w.~/+-])|(?<=[\s\"'=,]-[A-Za-z]))/[^\0-\x20\"'`<>|;:,()\[\]{}=\\]+")
 # Directories of the system that no build is done in: a change of these is one of configuration.
 SYSTEM = re.compile(rb"^/(?:etc|usr|bin|sbin|lib\w*|opt|dev|proc|sys|run|boot|var)(?:/|$)")
 BUILT_IN_SYSTEM = re.compile(

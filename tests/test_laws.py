@@ -229,8 +229,13 @@ def test_a_changed_value_is_named_by_its_path(data):
     comparison = compare(source, Bytes(changed), "left", Budget())
     explanation = explain(comparison, normalizers.rulebook)
     named = {place for found in comparison.all() for place in found.changes}
+    if where.endswith(("/header/method", "/header/flags")):
+        # These say how the content is encoded: the same bytes are another content then, which is a change as well.
+        named -= {place for place in named if place.endswith("/content") or "!/" in place or place == "bytes"}
     assert len(named) == 1
-    assert all(where == place or where.startswith(f"{place}/") for place in named), (where, named)
+    # A walk of its own may name a place inside a leaf (a function of a section, which without its parts is "data").
+    leaf = where.removesuffix("/data")
+    assert all(f"{where}/".startswith(f"{place}/") or place.startswith(f"{leaf}/") for place in named), (where, named)
     assert explanation.unexplained or explanation.findings
 
 

@@ -13,7 +13,7 @@ ZDEBUG = "elf/.zdebug_*/string[*]"
 # Strings of the program: constants, and sections of strings in object files.
 STRINGS = ("elf/.rodata*/string[*]", "elf/.data*/string[*]", "elf/.lrodata*/string[*]", "elf/.gopclntab/string[*]",
            "elf/.go.buildinfo/string[*]", "elf/.init.data*/string[*]", "elf/.init.rodata*/string[*]", "elf/__*/string[*]",
-           "elf/.modinfo/string[*]", "elf/.rmeta/string[*]", "elf/.rustc/string[*]")  # fmt: skip
+           "elf/.modinfo/string[*]", "elf/.rmeta/string[*]", "elf/.rustc/string[*]", "elf/.llvmbc/string[*]")  # fmt: skip
 NAMES = ("elf/.strtab/string[*]", "elf/.dynstr/string[*]", "elf/.shstrtab/string[*]", DEBUG)
 
 _PATH = "the directory that the compiler ran in, as debug information records it"
@@ -106,7 +106,11 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.zdebug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
     Rule("elf/.rela.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
     Rule(SYMBOLS, "stripped", _STRIPPED, None, "one-sided", claims.stripped),
+    Rule("elf/.shstrtab/string[*]", "stripped", _STRIPPED, None, "one-sided", claims.stripped_name),
     # Order.
+    Rule("elf/{.init_array,.fini_array,.preinit_array}", "static-init-order",
+         "the order in which functions run at start or exit, which the linker took from its inputs", None, "moved",
+         lambda _order, _evidence: "suspected", orders),
     Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, orders),
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
          claims.same_symbols, orders),

@@ -79,7 +79,8 @@ def source_under_root(change: Any, evidence: Any) -> Sure | None:
 def rust_source(change: Any, evidence: Any) -> Sure | None:
     """Claim a path of Rust code under the exchanged directory, or below Cargo's home."""
     text = text_of(change)
-    if not text or not all(b".rs" in side or b"/registry/src/" in side for side in text):
+    rust = evidence.where.startswith(("elf/.rmeta", "elf/.rustc", "elf/.llvmbc"))
+    if not text or not (rust or all(b".rs" in side or b"/registry/src/" in side for side in text)):
         return None
     return under_root(change, evidence)
 
@@ -416,9 +417,20 @@ def stripped(change: Any, evidence: Any) -> Sure | None:
     if both is None or change.nodes is None:
         return None
     node = change.nodes[0] or change.nodes[1]
-    kinds = ((b".symtab", b".strtab"), (b".debug_", b".zdebug_", b".gdb_index", b".rela.debug_", b".rel.debug_"))
-    name = node.name.encode()
-    for kind in kinds:
+    return _removed(node.name.encode(), both)
+
+
+def stripped_name(change: Any, evidence: Any) -> Sure | None:
+    """Claim the name of a section that was stripped with its section."""
+    both = images(evidence)
+    return _removed(either(change), both) if both is not None else None
+
+
+_KINDS = ((b".symtab", b".strtab"), (b".debug_", b".zdebug_", b".gdb_index", b".rela.debug_", b".rel.debug_"))
+
+
+def _removed(name: bytes, both: tuple[Any, Any]) -> Sure | None:
+    for kind in _KINDS:
         if name.startswith(kind):
             has = [any(section.name.startswith(kind) for section in image.sections) for image in both]
             return "origin" if has[0] != has[1] else None

@@ -195,6 +195,19 @@ def test_members_of_one_name_keep_their_order():
     )
 
 
+def test_padding_that_no_writer_writes_is_left_over_and_kept():
+    data = archive((b"x.o/", b"abc"), (b"y.o/", b"abc"))
+    hidden = data[: 8 + 60 + 3] + b"e" + data[8 + 60 + 4 :]
+    assert [item["path"] for item in report(data, hidden)["unexplained"]] == ["left!/ar/member[x.o]/padding"]
+    assert b"abce" in normalized(hidden, EQUAL)
+
+
+@pytest.mark.parametrize("mode", [b"104755", b"120644", b"4755"])
+def test_what_is_no_plain_file_keeps_its_mode(mode):
+    data = archive((b"x.o/", b"abcd", b"0", b"0", b"0", mode))
+    assert normalized(data, EQUAL) == data
+
+
 # Symbol tables
 
 
@@ -233,6 +246,58 @@ def test_symbols_that_refer_to_no_member_keep_the_archive_as_it_is():
     new, notices = rewritten(data, EQUAL)
     assert new == data
     assert notices == ["left as it is: its symbol table does not refer to its members"]
+
+
+def unexplained(left, right):
+    """The places that a report leaves over, which has to be the same with the sides exchanged."""
+    one, two = ({item["path"].partition("!/ar/")[2] for item in report(*pair)["unexplained"]}
+                for pair in ((left, right), (right, left)))  # fmt: skip
+    assert one == two
+    return one
+
+
+def exchanged(data):
+    """The archive with its last two members exchanged, of 4 bytes each."""
+    return data[:-128] + data[-64:] + data[-128:-64]
+
+
+def test_symbols_that_moved_to_another_member_are_left_over():
+    names = {"symbols/map/names/member[a.o]/symbols", "symbols/map/names/member[b.o]/symbols"}
+    left = symbols((0, b"f"), (1, b"g"))
+    assert unexplained(left, symbols((1, b"f"), (0, b"g"))) == names
+    assert unexplained(left, exchanged(left)) == names
+
+
+def test_symbols_of_two_members_of_one_name():
+    left, right = (
+        symbols(*pairs).replace(b"a.o/", b"b.o/") for pairs in (((0, b"f"), (1, b"f")), ((1, b"f"), (0, b"f")))
+    )
+    assert unexplained(left, right) == {"symbols/map/names/member[b.o]"}
+
+
+def ranlib(*members, texts=(0, 2)):
+    """An archive of two members of 4 bytes with a BSD table: f, of the one, and g, of the other."""
+    first = 8 + 60 + 28
+    numbers = (16, texts[0], first + 64 * members[0], texts[1], first + 64 * members[1], 4)
+    table = b"".join(number.to_bytes(4, "little") for number in numbers) + b"f\0g\0"
+    return archive((b"__.SYMDEF", table), (b"b.o", b"bbbb"), (b"a.o", b"aaaa"))
+
+
+@pytest.mark.parametrize("right", [ranlib(1, 0), ranlib(0, 1, texts=(2, 0)), exchanged(ranlib(0, 1))])
+def test_bsd_symbols_of_another_member_are_left_over(right):
+    assert unexplained(ranlib(0, 1), right) == {"symdef/map/ranlibs/symbol[f]", "symdef/map/ranlibs/symbol[g]"}
+
+
+def test_members_exchanged_in_a_second_linker_member_are_left_over():
+    def library(*order):
+        first = 8 + 60 + 10 + 60 + 22
+        second = b"\2\0\0\0" + b"".join((first + 64 * n).to_bytes(4, "little") for n in order) + b"\1\0\0\0\1\0f\0"
+        table = b"\0\0\0\1" + first.to_bytes(4, "big") + b"f\0"
+        return archive(
+            (b"/", table), (b"/", second + bytes(22 - len(second))), (b"b.obj/", b"bbbb"), (b"a.obj/", b"aaaa")
+        )
+
+    assert unexplained(library(0, 1), library(1, 0)) == {"linker/map/offsets"}
 
 
 def test_a_second_linker_member_keeps_the_order_and_follows():

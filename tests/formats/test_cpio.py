@@ -189,6 +189,23 @@ def test_lower_case_digits_are_a_spelling():
     assert normalized(small, SHIP)[54:62] == b"0000000d"
 
 
+def test_the_checksum_of_another_dialect_is_right():
+    member = newc("a", b"12")
+    for check, verdict in ((99, "explained"), (98, "unexplained")):
+        other = member[:5] + b"2" + member[6:102] + b"%08X" % check + member[110:]
+        trailer = newc(TRAILER, mode=0, mtime=0)
+        data = other + trailer[:5] + b"2" + trailer[6:]
+        assert report(archive(member), data + bytes(-len(data) % 512))["verdict"] == verdict
+
+
+def test_the_trailer_in_lower_case_follows():
+    member = newc("a", b"12")
+    trailer = newc(TRAILER, mode=0, mtime=0)
+    data = (member + trailer.replace(b"0000000B", b"0000000b")).ljust(512, b"\0")
+    assert report(archive(member), data)["proof"] == "proved"
+    assert rewritten(data, SHIP)[1] == []
+
+
 def test_the_dialect_differs_and_nothing_else():
     left = archive(newc("a", b"text", ino=1), newc("null", mode=NODE, ino=2, rdev=(1, 3)), newc("l", b"a", LINK, ino=3))
     right = odc("a", b"text", ino=1) + odc("null", mode=NODE, ino=2, rdev=0o403) + odc("l", b"a", LINK, ino=3)

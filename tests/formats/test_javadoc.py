@@ -52,6 +52,20 @@ def test_what_is_no_date_is_not_explained(comment, day):
     assert report(page(b""), page(comment, day))["verdict"] == "unexplained"
 
 
+@pytest.mark.parametrize(
+    ("comment", "verdict"),
+    [
+        (b" on Tue Feb 13 2024", "explained"),
+        (b" on Wed Feb 13 14:15:16 CET 2024", "suspected"),
+        (" on mar. févr. 13 14:15:16 CET 2024".encode(), "suspected"),
+        (b" on Wed Feb 31 14:15:16 CET 2024 not", "unexplained"),
+        (b" on 2024 02 whatever else", "unexplained"),
+    ],
+)
+def test_a_date_is_one_that_there_was(comment, verdict):
+    assert report(page(), page(comment))["verdict"] == verdict
+
+
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
 def test_nothing_but_dates_changes(newline):
     data = page().replace(b"\n", newline)

@@ -56,6 +56,13 @@ def test_what_is_built_stays_and_is_never_explained():
     assert [one["path"] for one in found["unexplained"]] == ["m!/manifest/main/Implementation-Version/value"]
 
 
+@pytest.mark.parametrize("name", [b"built-by", b"BUILT-BY"])
+def test_the_case_of_a_name_means_nothing(name):
+    left, right = HEAD + b"Built-By: a\r\n\r\n", HEAD + name + b": b\r\n\r\n"
+    assert normalized(right) == HEAD + b"\r\n"
+    assert report(left, right)["verdict"] == "explained"
+
+
 def test_tools_are_taken_out_only_when_asked():
     data = HEAD + b"Created-By: 17.0.1 (Somebody)\r\n\r\n"
     assert normalized(data) == data

@@ -344,3 +344,60 @@ def test_members_are_described_once():
     root = formats.parse(formats.FORMATS[[entry.name for entry in formats.FORMATS].index("zip")], Bytes(data), Budget())
     member = next(node for node in children(root) if isinstance(node, Group) and node.name == "member")
     assert children(member)[0] is children(member)[0]
+
+
+# What is claimed of extra fields, systems and orders
+
+
+def owned(*owners):
+    members = []
+    for number, owner in enumerate(owners):
+        extra = b"" if owner is None else struct.pack("<HHBBIBI", 0x7875, 11, 1, 4, owner, 4, owner)
+        members.append((info(f"m{number}", extra=extra), b"same"))
+    return archive(*members)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "verdict"),
+    [
+        ((1, 1, 1, 1), (2, 2, 2, 2), "explained"),
+        ((0, 0, 0, 5), (1, 1, 1, 5), "explained"),
+        ((None,) * 4, (0, 0, 33, 0), "explained"),
+        ((1, 1, 1, 1), (1, 1, 1, 33), "suspected"),
+        ((None, 1, 1, 1), (33, 1, 1, 1), "suspected"),
+    ],
+)
+def test_the_owner_of_one_member_is_only_suspected(left, right, verdict):
+    assert report(owned(*left), owned(*right))["verdict"] == verdict
+    assert report(owned(*right), owned(*left))["verdict"] == verdict
+
+
+@pytest.mark.parametrize("extra", [
+    struct.pack("<HHB", 0xCAFE, 1, 0), struct.pack("<HHBI", 0x5455, 5, 9, 1), struct.pack("<HHI", 0x5455, 4, 1),
+    struct.pack("<HHBBIBI", 0x7875, 11, 2, 4, 0, 4, 0), struct.pack("<HHIHHQQQ", 0x000A, 32, 7, 1, 24, 1, 1, 1),
+])  # fmt: skip
+def test_fields_of_another_layout_are_left_over_and_kept(extra):
+    left, right = archive((info("a"), b"same")), archive((info("a", extra=extra), b"same"))
+    assert report(left, right)["verdict"] == "unexplained"
+    assert normalized(right, UNIFY, opt_in=True)[0].count(extra) == 2
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "verdict"),
+    [
+        (("mimetype", "a", "b"), ("a", "mimetype", "b"), "unexplained"),
+        (("META-INF/MANIFEST.MF", "a"), ("a", "META-INF/MANIFEST.MF"), "unexplained"),
+        (("META-INF/", "META-INF/MANIFEST.MF", "a"), ("META-INF/MANIFEST.MF", "META-INF/", "a"), "explained"),
+        (("mimetype", "a", "b"), ("mimetype", "b", "a"), "explained"),
+        (("b", "META-INF/MANIFEST.MF", "a"), ("a", "META-INF/MANIFEST.MF", "b"), "explained"),
+    ],
+)
+def test_what_leads_is_no_order_of_a_directory(left, right, verdict):
+    one, two = (archive(*((info(name), name.encode()) for name in names)) for names in (left, right))
+    assert report(one, two)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("a", "explained"), ("a\\b", "unexplained")])
+def test_a_system_that_decides_a_name_is_content(name, verdict):
+    one, two = (archive((info(name, system=system), b"")) for system in (0, 3))
+    assert report(one, two)["verdict"] == verdict

@@ -35,6 +35,7 @@ PLACES_MAX = 2000
 STALE_MAX = 16
 GROUPS_MAX = 64
 # A text among numbers: something that names a file, a symbol or a type.
+PATH = re.compile(rb"[\x20-\x7e]*")
 NAME = re.compile(rb"[\w.+~/@$:<>, *&()-]{6,}")
 
 
@@ -239,9 +240,13 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
                     name = b"#%d" % index
                 groups.setdefault(("function", name, bounds[index]), []).append((a, b, size))
             continue
-        text = _text_around(stream, found.pieces.find(a), a, b, pair.one)
+        around = found.pieces.find(a)
+        text = _text_around(stream, around, a, b, pair.one)
+        path = _path_around(stream, around, a, b) if text is None else None
         if text is not None:
             groups.setdefault(("string", b"", text), []).append((a, b, size))
+        elif path is not None:
+            groups.setdefault(("path", b"", path), []).append((a, b, size))
         elif symbol is not None and a < symbol.start + max(symbol.size, 1):
             groups.setdefault(("object", symbol.name, symbol.start), []).append((a, b, size))
         else:
@@ -271,14 +276,35 @@ def _text_around(stream: Stream, piece: Piece | None, a: int, b: int, section: S
     return start
 
 
+def _path_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
+    """Return where the path begins that a differing byte lies in on both sides, among other bytes than text."""
+    if piece is None or not piece.equal:
+        return None
+    first = max(piece.l0, a - 4096)
+    start = a - len(_path(stream.left[first:a][::-1], 0))
+    start = stream.left.find(b"/", start, a)
+    if start < 0:
+        return None
+    other = b - (a - start)
+    size = len(_path(stream.left, start))
+    if size <= a - start or size < 4 or size != len(_path(stream.right, other)) or start + size > piece.l1:
+        return None
+    return start
+
+
+def _path(data: bytes, start: int) -> bytes:
+    found = PATH.match(data, start, start + 4096)
+    return found[0] if found else b""
+
+
 def _put_group(
     walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, kind: str, name: bytes, start: int, rows: Any
 ) -> None:
     l0, l1 = rows[0][0], rows[-1][0] + rows[-1][2]
     r0, r1 = rows[0][1], rows[-1][1] + rows[-1][2]
-    if kind == "string":
+    if kind in {"string", "path"}:
         shift = rows[0][1] - rows[0][0]
-        stop = stream.left.find(b"\0", start)
+        stop = stream.left.find(b"\0", start) if kind == "string" else start + len(_path(stream.left, start))
         one, two = stream.left[start:stop], stream.right[start + shift : stop + shift]
         if sum(row[2] for row in rows) == sum(x != y for x, y in zip(one, two, strict=False)):
             spans = (

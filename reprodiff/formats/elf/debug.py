@@ -12,6 +12,7 @@ import numpy as np
 from reprodiff.formats.elf.dwarf import units
 from reprodiff.formats.elf.names import ET_REL
 from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.units import rows_of_units
 from reprodiff.formats.elf.words import Differing
 
 # Section to those that its words may be offsets into.
@@ -30,6 +31,7 @@ REFERS = {
     b".debug_macro": (b".debug_str", b".debug_line"),
     b".gdb_index": (b".debug_info",),
 }  # fmt: skip
+LISTS = (b".debug_rnglists", b".debug_loclists")
 ADDRESSES = frozenset(REFERS) | {b".debug_addr", b".debug_rnglists", b".debug_loclists", b".debug_ranges", b".debug_loc",
                                  b".debug_frame"}  # fmt: skip
 
@@ -50,11 +52,39 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         if pieces.identity:
             continue
         found.accept(4, aligned, 0, _into(pieces))
+        if other in LISTS:
+            _equal_units(both, target, found)
+    if name == b".debug_info":
+        _abbreviations(both, pair, found)
     if name in ADDRESSES and image.type != ET_REL:
         addresses = both.addresses
         found.accept(image.word, 1, 0, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     if name == b".debug_info" and grown:
         _inside_units(both, pair, found)
+
+
+def _equal_units(both: Both, target: Pair, found: Differing) -> None:
+    """Accept offsets to the same place of units that are equal: which of them is which does not show."""
+    known: dict[bytes, int] = {}
+    sides = []
+    for side, section in ((both.left, target.one), (both.right, target.two)):
+        data = side.data(section)
+        rows = rows_of_units(data, side.image.order)
+        numbers = [known.setdefault(data[start:stop], len(known)) for start, stop in rows]
+        sides.append((np.array([start for start, _stop in rows], np.int64), np.array(numbers, np.int64), len(data)))
+    if not len(sides[0][0]) or not len(sides[1][0]):
+        return
+
+    def equal(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+        fine = np.ones(len(ones), bool)
+        found_in = []
+        for (starts, numbers, size), values in zip(sides, (ones, twos), strict=True):
+            index = np.maximum(np.searchsorted(starts, values, "right") - 1, 0)
+            fine &= (values >= 0) & (values < size)
+            found_in.append((numbers[index], values - starts[index]))
+        return fine & (found_in[0][0] == found_in[1][0]) & (found_in[0][1] == found_in[1][1])
+
+    found.accept(4, 1, 0, equal)
 
 
 def _into(pieces: Any) -> Callable[[Any, Any, Any, Any], Any]:
@@ -85,6 +115,32 @@ def _lengths(both: Both, pair: Pair, found: Differing) -> None:
             return second - first == others[index] - sizes[index]
 
         found.accept_fields(heads, header)
+
+
+def _abbreviations(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept the offsets of units into .debug_abbrev where the tables there are equal."""
+    target = both.pair(b".debug_abbrev")
+    if target is None or not target.one.stored or not target.two.stored:
+        return
+    order: Any = "little" if both.left.image.order == "<" else "big"
+    sides = []
+    for side, section, table in ((both.left, pair.one, target.one), (both.right, pair.two, target.two)):
+        data = side.data(section)
+        # Where a 4-byte field lies that says where the abbreviations of a unit start (DWARF 5, 7.5.1).
+        fields = [start + (8 if version >= 5 else 6) for start, _stop, width, version in units(data, side.image.order) if width == 4]
+        starts = {at: int.from_bytes(data[at : at + 4], order) for at in fields}
+        bounds = sorted({*starts.values(), table.size})
+        ends = dict(zip(bounds, bounds[1:], strict=False))
+        tables = side.data(table)
+        sides.append({start: tables[start : ends.get(start, start)] for start in bounds if start < table.size})
+        if side is both.left:
+            places = np.array(fields, np.int64)
+
+    def equal(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+        pairs = zip(ones.tolist(), twos.tolist(), strict=True)
+        return np.array([a in sides[0] and sides[0][a] == sides[1].get(b) for a, b in pairs], bool)
+
+    found.accept_fields(places, equal)
 
 
 def _inside_units(both: Both, pair: Pair, found: Differing) -> None:

@@ -12,7 +12,7 @@ from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import ADDRESS_TAGS, SHT_GNU_VERNEED, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.tables import RELATIVE, Names, aligned, rows
+from reprodiff.formats.elf.tables import Names, aligned, rows
 from reprodiff.formats.elf.words import gather
 
 

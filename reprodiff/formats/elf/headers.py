@@ -21,6 +21,8 @@ from reprodiff.tree import Table
 
 # What fills up between objects for the sake of their alignment is shorter.
 FILLED = 64
+# As much may lie between sections for no alignment's sake.
+GAP_MAX = 16
 
 
 HEADER = "elf/sections/section[*]/header"
@@ -174,7 +176,7 @@ def _sections(walk: Walk, both: Both) -> None:
         record = Record(walk, table, HEADER, (one.name,), *starts)
         # The names were read through these offsets, and are what aligned the sections.
         record.put("sh_name", names is not None)
-        record.put("sh_offset", _offsets(left, one) and _offsets(right, two))
+        record.put("sh_offset", _offsets(left, one, right, two))
         record.put("sh_size", _contents(both, pair) if one.stored and two.stored else _grown(both, pair))
         record.put("sh_addr", _loaded(left, one) and _loaded(right, two))
         record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
@@ -204,7 +206,7 @@ def _names_index(walk: Walk, both: Both) -> int:
 
 def _loaded(image: Image, section: Section) -> bool:
     """Tell whether a section lies in memory where a segment puts its bytes."""
-    if not section.alloc:
+    if not section.alloc or section.number in image.misplaced:
         return False
     for segment in image.segments:
         if segment.type == PT_LOAD and segment.vaddr <= section.addr <= segment.vaddr + segment.memsz:
@@ -216,10 +218,26 @@ def _loaded(image: Image, section: Section) -> bool:
     return False
 
 
-def _offsets(image: Image, section: Section) -> bool:
-    """Tell whether a section begins where the one before it ends, but for its alignment, or where a segment says."""
-    if section.stored and section.alloc and image.segments:
-        return _loaded(image, section)
+def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
+    """Tell whether a section begins on both sides where the one before it ends, but for its alignment, or where a
+    segment says."""
+    gaps = []
+    for image, section in ((left, one), (right, two)):
+        if section.stored and section.alloc and image.segments:
+            if not _loaded(image, section) and section.number not in image.misplaced:
+                return False
+            gaps.append(0)
+        elif section.type == SHT_NOBITS and _follows_memory(image, section):
+            gaps.append(0)
+        else:
+            gaps.append(_gap(image, section))
+    return all(0 <= gap < max(s.align, 1) for gap, s in zip(gaps, (one, two), strict=True)) or (
+        gaps[0] == gaps[1] and 0 <= gaps[0] < GAP_MAX
+    )
+
+
+def _gap(image: Image, section: Section) -> int:
+    """Return how far behind the end of what lies before it a section begins."""
     before = max(
         (
             s.offset + s.stored
@@ -228,8 +246,7 @@ def _offsets(image: Image, section: Section) -> bool:
         ),
         default=image.layout.header.size,
     )
-    gap = section.offset - before
-    return 0 <= gap < max(section.align, 16) or (section.type == SHT_NOBITS and _follows_memory(image, section))
+    return section.offset - before
 
 
 def _follows_memory(image: Image, section: Section) -> bool:

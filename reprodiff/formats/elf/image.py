@@ -8,6 +8,7 @@ from reprodiff.budget import Budget
 from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX, name_text
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf.names import (
+    PT_LOAD,
     SHF_ALLOC,
     SHF_COMPRESSED,
     SHF_EXECINSTR,
@@ -185,6 +186,7 @@ class Image:
         if phnum == 0xFFFF and self.sections:
             phnum = self.sections[0].info
         self.segments = self._segments(phnum) if self.phoff and phnum else []
+        self.misplaced: set[int] = set()
         self.by_name: dict[bytes, Section] = {}
         for section in self.sections:
             self.by_name.setdefault(section.name, section)
@@ -224,6 +226,30 @@ class Image:
             return [Segment._make(row) for row in struct.iter_unpack(f"{self.order}IIQQQQQQ", data)]
         rows = struct.iter_unpack(f"{self.order}8I", data)
         return [Segment._make((row[0], row[6], *row[1:6], row[7])) for row in rows]
+
+    def loaded(self, section: Section) -> int | None:
+        """Return the address that a segment puts the bytes of a section at, None where none does."""
+        if not section.alloc or not section.stored:
+            return None
+        for segment in self.segments:
+            if (
+                segment.type == PT_LOAD
+                and segment.offset <= section.offset
+                and section.offset + section.size <= segment.offset + segment.filesz
+            ):
+                return segment.vaddr + section.offset - segment.offset
+        return None
+
+    def straighten(self) -> None:
+        """Take the addresses of sections from the segments: only these matter to the loader, and a header that says
+        something else would make all that refers to the section look wrong. `misplaced`: the numbers of such sections."""
+        for number, section in enumerate(self.sections):
+            address = self.loaded(section)
+            if address is not None and address != section.addr:
+                self.sections[number] = section._replace(addr=address)
+                self.misplaced.add(number)
+                if self.by_name.get(section.name) is section:
+                    self.by_name[section.name] = self.sections[number]
 
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""

@@ -43,7 +43,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                 )
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
-    found.accept(image.word, image.word, one.addr, _lengths(both, found))
+    found.accept(image.word, image.word, one.addr, _lengths(both, pair, found))
     tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
     if one.name == b".eh_frame_hdr":
         found.accept(
@@ -85,31 +85,35 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             found.accept(4, 4, one.addr, entries, signed=True)
 
 
-def _lengths(both: Both, found: Differing) -> Any:
+def _lengths(both: Both, pair: Pair, found: Differing) -> Any:
     """Return a check for lengths of strings: the word before refers to one that grew, by as much as the length did."""
     word, order = both.left.image.word, both.left.image.order
     addresses = both.addresses
+    places = pair.one.place, pair.two.place
 
     def check(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
         fits = (starts >= word) & (others >= word)
         starts, others = np.maximum(starts, word), np.maximum(others, word)
         left = gather(found.left, starts - word, word, order, signed=False)
         right = gather(found.right, others - word, word, order, signed=False)
+        # A program that is loaded anywhere may have its addresses in its relocations alone.
+        left = np.where(left == 0, both.left.relocated(places[0] + starts - word), left)
+        right = np.where(right == 0, both.right.relocated(places[1] + others - word), right)
         fits &= addresses.same(left, right)
         for index in np.flatnonzero(fits)[:LENGTHS_MAX].tolist():
-            pair = both.section_at(int(left[index]))
-            offset = int(left[index]) - pair.one.addr if pair else 0
-            piece = both.pieces(pair).find(offset) if pair else None
+            target = both.section_at(int(left[index]))
+            offset = int(left[index]) - target.one.addr if target else 0
+            piece = both.pieces(target).find(offset) if target else None
             # The text is as long as the length says, and the whole difference lies within it.
             fits[index] = (
-                pair is not None
+                target is not None
                 and piece is not None
                 and not piece.equal
                 and piece.l0 <= offset <= piece.l0 + int(ones[index])
                 and int(twos[index]) - int(ones[index]) == (piece.r1 - piece.r0) - (piece.l1 - piece.l0)
                 and texts(
-                    both.left.data(pair.one)[offset : offset + int(ones[index])],
-                    both.right.data(pair.two)[int(right[index]) - pair.two.addr :][: int(twos[index])],
+                    both.left.data(target.one)[offset : offset + int(ones[index])],
+                    both.right.data(target.two)[int(right[index]) - target.two.addr :][: int(twos[index])],
                 )
             )
         return fits

@@ -14,9 +14,11 @@ from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_X86_64,
     ET_REL,
+    RELATIVE,
     SHN_LORESERVE,
     SHT_DYNSYM,
     SHT_NOBITS,
+    SHT_RELA,
     SHT_SYMTAB,
     STT_FILE,
     STT_FUNC,
@@ -45,6 +47,7 @@ class Side:
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
         self._swept: dict[int, x86.Fields] = {}
+        self._relative: dict[int, int] | None = None
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -187,6 +190,22 @@ class Side:
             empty = np.zeros(0, np.int64)
             return x86.Fields(empty, empty, empty, empty)
         return x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def relocated(self, addresses: Any) -> Any:
+        """Return what relative relocations put at addresses, 0 where there are none (DT_RELA)."""
+        if self._relative is None:
+            image = self.image
+            tables = [s for s in image.sections if s.type == SHT_RELA and s.alloc and s.stored]
+            found: dict[int, int] = {}
+            for table in tables if image.type != ET_REL else ():
+                rows = np.frombuffer(self.data(table)[: table.size // (3 * image.word) * 3 * image.word],
+                                     f"{image.order}i{image.word}").reshape(-1, 3)  # fmt: skip
+                mask = 0xFFFFFFFF if image.wide else 0xFF
+                rows = rows[np.isin(rows[:, 1] & mask, RELATIVE.get(image.machine, ()))]
+                found.update(zip(rows[:, 0].tolist(), rows[:, 2].tolist(), strict=True))
+            self._relative = found
+        known = self._relative
+        return np.array([known.get(address, 0) for address in addresses.tolist()], np.int64)
 
     def references(self, section: Section) -> Any:
         """Return the offsets in a section that code refers to, in order: where tables begin."""

@@ -169,6 +169,8 @@ class Both:
     """Two files, their corresponding sections, and the map of their address spaces."""
 
     def __init__(self, left: Image, right: Image, budget: Budget) -> None:
+        left.straighten()
+        right.straighten()
         self.left, self.right = Side(left, budget), Side(right, budget)
         self.pairs, self.only_left, self.only_right = _align_sections(left.sections, right.sections)
         self.to_right = {pair.one.number: pair.two.number for pair in self.pairs}
@@ -186,9 +188,14 @@ class Both:
                 pair.take(self._units(pair))
         return pair.pieces(self.left, self.right)
 
+    def _code(self) -> list[Pair]:
+        """Return the pairs of code, whatever tables say that they are code."""
+        tables = (b".eh_frame", b".debug_")
+        return [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored and not p.one.name.startswith(tables)]
+
     def _frames(self, pair: Pair) -> list[Piece] | None:
         """Align the records of a frame table by the functions that they describe; None where these did not move."""
-        code = [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored and p is not pair]
+        code = self._code()
         maps = [self.pieces(p) for p in code]
         a, b = self.left.data(pair.one), self.right.data(pair.two)
         if all(pieces.identity for pieces in maps) and len(a) == len(b):
@@ -225,7 +232,7 @@ class Both:
     def _units(self, pair: Pair) -> list[Piece] | None:
         """Align units of debug information that stand in another order by the functions that they describe; None where
         code did not move."""
-        code = [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored]
+        code = self._code()
         maps = [self.pieces(p) for p in code]
         if not any(p.moved for p in code):
             return None
@@ -300,8 +307,8 @@ def _mapped(section: Section) -> bool:
 
 def _align_sections(ones: list[Section], twos: list[Section]) -> tuple[list[Pair], list[Section], list[Section]]:
     pairs: list[Pair] = []
-    left = [s for s in ones if s.type != SHT_NULL or s.name]
-    right = [s for s in twos if s.type != SHT_NULL or s.name]
+    left = [s for s in ones if s.number and (s.type != SHT_NULL or s.name)]
+    right = [s for s in twos if s.number and (s.type != SHT_NULL or s.name)]
     for key in (lambda s: s.name, lambda s: HASH.sub(b"", s.name)):
         places: dict[bytes, list[Section]] = {}
         for section in reversed(right):

@@ -135,13 +135,26 @@ def _renamed(twins: _Twins, left: list[Symbol], right: list[Symbol]) -> tuple[li
             size = min(symbol.size or 16, LOOK_MAX)
             number = places.get(start)
             unlike = twins.unlike(symbol.start, start, size)
-            if unlike is not None and 2 * unlike <= size:
+            if unlike is None or 2 * unlike <= size:
                 if number is None and twins.free(symbol.start, start, size):
                     continue
-                if number is not None and right[number].key not in keys[0]:
+                if unlike is not None and number is not None and right[number].key not in keys[0]:
                     names[number] = symbol.key
         rows.append(symbol)
-    return rows, [s._replace(key=names.get(number, s.key)) for number, s in enumerate(right)]
+    twins_of = {s.key: s.start for s in left}
+    homes = {s.start for s in left}
+    shift = 0
+    found: list[Symbol] = []
+    for number, symbol in enumerate(right):
+        if symbol.key in twins_of:
+            shift = symbol.start - twins_of[symbol.key]
+        elif number not in names and symbol.start - shift not in homes:
+            size = min(symbol.size or 16, LOOK_MAX)
+            unlike = twins.unlike(symbol.start - shift, symbol.start, size) if symbol.start >= shift else size
+            if unlike is None or 2 * unlike <= size:
+                continue
+        found.append(symbol._replace(key=names.get(number, symbol.key)))
+    return rows, found
 
 
 def _sized(twins: _Twins, left: list[Symbol], right: list[Symbol]) -> tuple[list[Symbol], list[Symbol]]:

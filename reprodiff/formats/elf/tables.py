@@ -12,21 +12,21 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
-    EM_386,
-    EM_AARCH64,
-    EM_X86_64,
     ET_REL,
+    RELATIVE,
     SHN_LORESERVE,
+    SHT_FINI_ARRAY,
+    SHT_INIT_ARRAY,
+    SHT_PREINIT_ARRAY,
     SHT_RELA,
     STT_SECTION,
     STT_TLS,
 )
 from reprodiff.formats.elf.pieces import Pieces, identity
 from reprodiff.formats.elf.sequence import matched
-from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.spans import differing
 
-RELATIVE = {EM_X86_64: (8, 37), EM_386: (8, 42), EM_AARCH64: (1027, 1032)}
 # What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
 BEHIND = (0, 4, 5, 6, 8)
 SHOWN_MAX = 2000
@@ -190,7 +190,7 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     one, two = _signed(x["st_value"]), _signed(y["st_value"])
     relative = both.left.image.type == ET_REL
     found = (one == two) & ((x["st_shndx"] == 0) | (x["st_shndx"] >= SHN_LORESERVE))
-    local = relative | ((x["st_info"] & 15) == STT_TLS)
+    local = relative | (((x["st_info"] & 15) == STT_TLS) & ((y["st_info"] & 15) == STT_TLS))
     inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
     found |= inside & ~local & both.addresses.same(one, two) if not relative else False
     if local.any() if hasattr(local, "any") else local:
@@ -269,6 +269,7 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     good = {"r_offset": _places(both, pair, x, y), "r_info": same & (types[0] == types[1])}
     if kind == "rela":
         good["r_addend"] = _addends(both, symbols_pair, x, y, numbers[0], types[0])
+        _initialisers(walk, both, x, y, types[0], good)
     starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
     _columns(walk, f"{where}/relocation", good, x, y, table, starts, lambda _index: b"")
     for side, (whole, used) in enumerate(((a, ones), (b, twos))):
@@ -277,6 +278,33 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         for run in np.split(rest, np.flatnonzero(np.diff(rest) != 1) + 1) if len(rest) else ():
             span = section.offset + int(run[0]) * table.size, section.offset + (int(run[-1]) + 1) * table.size
             walk.put(f"{where}/relocation", (), None if side else span, span if side else None, RAW)
+
+
+def _initialisers(walk: Walk, both: Both, x: Any, y: Any, types: Any, good: dict[str, Any]) -> None:
+    """Put the order of the functions that run at start or exit, where both sides have the same ones in another order."""
+    if both.left.image.type == ET_REL:
+        return
+    relative = np.isin(types, RELATIVE.get(both.left.image.machine, ())) & good["r_offset"] & good["r_info"]
+    offsets = _signed(x["r_offset"])
+    for pair in both.pairs:
+        one = pair.one
+        if one.type not in {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}:
+            continue
+        here = np.flatnonzero(relative & (offsets >= one.addr) & (offsets < one.addr + one.size))
+        here = here[np.argsort(offsets[here], kind="stable")]
+        lefts, rights = _signed(x["r_addend"])[here], _signed(y["r_addend"])[here]
+        moved = both.addresses.to(lefts)
+        if (moved == rights).all() or (moved < 0).any() or sorted(moved.tolist()) != sorted(rights.tolist()):
+            continue
+        good["r_addend"][here] = True
+        names = {right: _function(both, left) for left, right in zip(lefts.tolist(), moved.tolist(), strict=True)}
+        walk.put_order(f"elf/{one.label}", [names[at] for at in moved.tolist()], [names[at] for at in rights.tolist()])
+
+
+def _function(both: Both, address: int) -> bytes:
+    pair = both.section_at(address)
+    symbol = at_symbol(both.left.named(pair.one), address - pair.one.addr) if pair else None
+    return symbol.name if symbol else b"%#x" % address
 
 
 def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:

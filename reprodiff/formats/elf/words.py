@@ -125,6 +125,13 @@ class Addresses:
         at = np.minimum(np.searchsorted(self.ends, one), len(self.ends) - 1)
         return ok | tail | ((self.ends[at] == one) & (self.right_ends[at] == two))
 
+    def to(self, places: Any) -> Any:
+        """Return the right addresses of left ones, -1 where nothing corresponds exactly."""
+        if not len(self.starts):
+            return np.full(len(places), -1, np.int64)
+        index = np.maximum(np.searchsorted(self.starts, places, "right") - 1, 0)
+        return np.where(self.covered(places), self.rights[index] + places - self.starts[index], -1)
+
     def covered(self, places: Any) -> Any:
         """Tell which left addresses have exactly one counterpart: in what is as long on both sides, and starts."""
         if not len(self.starts):

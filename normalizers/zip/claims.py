@@ -1,15 +1,13 @@
-"""Opinions about zip archives, and so about jars, wheels, apks, epubs and office documents."""
+"""What may be claimed of a zip archive's differences, and the values that undo them."""
 
 import re
 from collections.abc import Callable
 from functools import cache
-from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
-from normalizers.common import MEMBER_MODE, MEMBER_OWNER, missing, new_name, orders, renamed, suspect, umask_mode
+from normalizers.common import umask_mode
 from normalizers.compressors import another_encoder, encoders_named
 from normalizers.patterns import Sure, builders, is_umask
-from normalizers.streams import zeros
 from reprodiff.budget import Budget
 from reprodiff.codecs import DOS_TIME, dos_from_seconds, dos_seconds
 from reprodiff.derived import holds
@@ -29,34 +27,22 @@ from reprodiff.formats.zip.layout import (
     Told,
 )
 from reprodiff.formats.zip.members import Member
-from reprodiff.rules import UNIFY, Contents, Drop, Policy, Reencode, Rule, Set, Sort
+from reprodiff.rules import UNIFY, Policy
 from reprodiff.sources import Source
-from reprodiff.tree import Group, Leaf, Record, Role, children
+from reprodiff.tree import Group, Record, Role, children
 
 MEMBER, ENTRY = "zip/member[*]", "zip/directory/entry[*]"
 FIRST_TIME = 315532800
 QUARTER, FARTHEST = 15 * 60, 26 * 3600
 FULL = 0xFFFFFFFF
-# Info-ZIP's times and owners, NTFS times, and the mark of the jar tool.
-EXTRAS = "0x5455,0x5855,0x7855,0x7875,0x000a,0xcafe"
 OWNED = frozenset(("0x5855", "0x7855", "0x7875"))
-TIMES = "flags,mtime,atime,ctime,uid-size,gid-size"
-_KINDS: tuple[Literal["changed", "one-sided"], ...] = ("changed", "one-sided")
 MADE_BY = 3 << 8 | 20
 # Flag bits that say how the member was written: 1 and 2 the level, 3 a data descriptor, 11 UTF-8 for a name in ASCII.
 HABIT = 0b1110 | UTF8
 LEVEL = 0b110
-# Where members go that have no place of their own.
-OTHERS = 4
 PERMISSIONS = 0o777
-
-_SIGNATURE = re.compile(rb"META-INF/[^/]+\.(?:SF|RSA|DSA|EC)", re.IGNORECASE)
-_SEALED = re.compile(rb"(?:.*/)?[^/]*\.p7s|META-INF/(?:mozilla\.rsa|cose\.sig)", re.IGNORECASE | re.DOTALL)
-_FIRST = re.compile(rb"META-INF/(?:MANIFEST\.MF|[^/]+\.(?:SF|RSA|DSA|EC))?", re.IGNORECASE)
-_RECORD = re.compile(rb"[^/]+\.dist-info/RECORD")
 # Members that packers make up themselves, with a mode that no umask touched.
 _MADE_WITHOUT_FILE = re.compile(rb"[^/]+\.dist-info/RECORD|META-INF/(?:MANIFEST\.MF)?")
-_DIGESTS = re.compile(rb"_xmlsignatures/.+|package/services/digital-signature/.+|META-INF/documentsignatures\.xml")
 
 
 def canonical_time(value: tuple[int, ...], policy: Policy) -> tuple[int, ...]:
@@ -125,13 +111,15 @@ def _checked(evidence: Any) -> set[bytes]:
     return {group.key for pair in evidence.comparison.members for group in pair if group.info.flags & both == both}
 
 
-def _clock(change: Any, evidence: Any) -> Sure | None:
+def clock(change: Any, evidence: Any) -> Sure | None:
+    """Claim DOS times that no time zone explains, where no password is checked with them."""
     if evidence.once(_zone) or change.keys[-1] in evidence.once(_checked):
         return None
     return "origin"
 
 
-def _shifted(change: Any, evidence: Any) -> Sure | None:
+def shifted(change: Any, evidence: Any) -> Sure | None:
+    """Claim DOS times that another time zone explains, where no password is checked with them."""
     return None if change.keys[-1] in evidence.once(_checked) else "origin"
 
 
@@ -155,22 +143,23 @@ def _changed_flags(change: Any, evidence: Any) -> int:
     return 0 if changed & (~HABIT | evidence.once(_kept_flags).get(change.keys[-1], 0)) else changed
 
 
-def _level(change: Any, evidence: Any) -> Sure | None:
+def level(change: Any, evidence: Any) -> Sure | None:
     """Claim flags that differ in nothing but the level that the compressor was told."""
     changed = _changed_flags(change, evidence)
     return "origin" if changed and not changed & ~LEVEL else None
 
 
-def _habit(change: Any, evidence: Any) -> Sure | None:
+def habit(change: Any, evidence: Any) -> Sure | None:
     """Claim flags that say nothing about this member."""
     return "origin" if _changed_flags(change, evidence) & ~LEVEL else None
 
 
-def _without_habit(value: int, _policy: Policy) -> int:
+def without_habit(value: int, _policy: Policy) -> int:
+    """Return flags without those bits that only say how a member was written."""
     return value & ~HABIT
 
 
-def _fits(raw: bytes, _policy: Policy) -> bool:
+def fits(raw: bytes, _policy: Policy) -> bool:
     """Tell whether a zip64 field holds nothing that needs it."""
     if len(raw) > 4 + 3 * 8 + 4:
         return False
@@ -178,7 +167,7 @@ def _fits(raw: bytes, _policy: Policy) -> bool:
     return all(value < FULL for value in values)
 
 
-def _ends_fit(raw: bytes, _policy: Policy) -> bool:
+def ends_fit(raw: bytes, _policy: Policy) -> bool:
     """Tell whether the zip64 record holds nothing that needs it, and no data of its own."""
     entries, size, offset = (int.from_bytes(raw[at : at + 8], "little") for at in (32, 40, 48))
     return len(raw) == 76 and entries < 0xFFFF and size < FULL and offset < FULL
@@ -197,7 +186,7 @@ def _follows(source: Source, record: Record) -> bool:
     return True
 
 
-def _says_nothing(change: Any, evidence: Any) -> Sure | None:
+def says_nothing(change: Any, evidence: Any) -> Sure | None:
     """Claim a zip64 part of one side alone that says what can be said without it, and nothing else."""
     node = change.nodes[0] or change.nodes[1]
     source = evidence.comparison.left if change.nodes[0] else evidence.comparison.right
@@ -221,7 +210,7 @@ def _plain(source: Source, entry: Group) -> bool:
     return not entry.info.of_system and kind in {REGULAR, DIRECTORY}
 
 
-def _host(change: Any, evidence: Any) -> Sure | None:
+def host(change: Any, evidence: Any) -> Sure | None:
     """Claim another version of the program, and another system where that decides nothing of the member."""
     values = evidence.values(change)
     if values is None or any(value >> 8 not in UNIX_LIKE for value in values):
@@ -246,20 +235,24 @@ def _modeless(evidence: Any) -> set[bytes]:
     }
 
 
-def _host_of_modeless(change: Any, evidence: Any) -> Sure | None:
-    return _host(change, evidence) if change.keys[-1] in evidence.once(_modeless) else None
+def host_of_modeless(change: Any, evidence: Any) -> Sure | None:
+    """Claim as `host` does, for members that have no mode on one of the sides."""
+    return host(change, evidence) if change.keys[-1] in evidence.once(_modeless) else None
 
 
-def _made_by(value: int, _policy: Policy) -> int:
+def made_by(value: int, _policy: Policy) -> int:
+    """Return the canonical program, for systems whose attributes are Unix modes or none."""
     return MADE_BY if value >> 8 in UNIX_LIKE else value
 
 
-def _told(value: int, _policy: Policy) -> int:
+def told(value: int, _policy: Policy) -> int:
+    """Return a value that is to be written whatever it decides."""
     return Told(value)
 
 
-def _made_by_told(value: int, policy: Policy) -> int:
-    return Told(_made_by(value, policy))
+def made_by_told(value: int, policy: Policy) -> int:
+    """Return what `made_by` does, to be written whatever it decides."""
+    return Told(made_by(value, policy))
 
 
 def _owners(source: Source, group: Group) -> tuple[int, ...] | None:
@@ -299,30 +292,32 @@ def _strangers(name: str) -> Callable[[Any], set[bytes]]:
 _STRANGERS = {name: _strangers(name) for name in ("member", "entry")}
 
 
-def _of_builder(change: Any, evidence: Any) -> Sure | None:
+def of_builder(change: Any, evidence: Any) -> Sure | None:
     """Claim owners that are the builder's in the whole archive."""
     find = _STRANGERS["entry" if evidence.where.startswith(ENTRY) else "member"]
     return None if change.keys[-1] in evidence.once(find) else "origin"
 
 
-def _known_extra(change: Any, evidence: Any) -> Sure | None:
+def known_extra(change: Any, evidence: Any) -> Sure | None:
     """Claim a field of one side alone that its specification describes whole, its owners as those that differ."""
     raw = change.left or change.right
     if not raw or not known(raw):
         return None
-    return _of_builder(change, evidence) if evidence.where.rpartition("/")[2] in OWNED else "origin"
+    return of_builder(change, evidence) if evidence.where.rpartition("/")[2] in OWNED else "origin"
 
 
-def _known_owner(change: Any, _evidence: Any) -> Sure | None:
+def known_owner(change: Any, _evidence: Any) -> Sure | None:
+    """Claim as likely a field of one side alone whose owners are not the builder's."""
     raw = change.left or change.right
     return "suspected" if raw and known(raw) else None
 
 
-def _is_known(raw: bytes, _policy: Policy) -> bool:
+def is_known(raw: bytes, _policy: Policy) -> bool:
+    """Tell whether an extra field holds nothing but the values of its specification."""
     return known(raw)
 
 
-def _other_method(change: Any, evidence: Any) -> Sure | None:
+def other_method(change: Any, evidence: Any) -> Sure | None:
     """Claim another method where both contents were decoded: they are equal, or what differs is told inside."""
     return "origin" if change.l0 in evidence.once(_decoded) else None
 
@@ -335,23 +330,8 @@ def _decoded(evidence: Any) -> set[int]:
     return {one.start + 8 for one, _two in comparison.members if one.name == "member" and one.info.start in seen}
 
 
-def _sortable(order: Any, _evidence: Any) -> Sure | None:
-    """Claim an order in which no member leads on one side alone that readers look for at the start."""
-    return "origin" if _leading(order.left) == _leading(order.right) else None
-
-
-def _leading(keys: list[bytes]) -> list[bytes]:
-    """Return `mimetype` and the parts of a jar that readers look for first, where they are."""
-    found: list[bytes] = []
-    for key in keys:
-        if not (key == b"mimetype" or _FIRST.fullmatch(key)):
-            break
-        if key.upper() != b"META-INF/":
-            found.append(key)
-    return found
-
-
-def _same_but_text(change: Any, evidence: Any) -> Sure | None:
+def same_but_text(change: Any, evidence: Any) -> Sure | None:
+    """Claim internal attributes that differ in the guess whether a content is text."""
     values = evidence.values(change)
     return "origin" if values is not None and values[0] | 1 == values[1] | 1 else None
 
@@ -369,13 +349,15 @@ def _modes(change: Any, evidence: Any) -> tuple[int, int] | None:
     return decode(change.left), decode(change.right)
 
 
-def _same_mode(change: Any, evidence: Any) -> Sure | None:
+def same_mode(change: Any, evidence: Any) -> Sure | None:
+    """Claim attributes that mean one mode and type."""
     modes = _modes(change, evidence)
     return "origin" if modes is not None and modes[0] == modes[1] else None
 
 
-def _same_as_none(change: Any, evidence: Any) -> Sure | None:
-    return _same_mode(change, evidence) if not (any(change.left[2:]) and any(change.right[2:])) else None
+def same_as_none(change: Any, evidence: Any) -> Sure | None:
+    """Claim attributes that mean one mode and type, where one of the sides has no mode."""
+    return same_mode(change, evidence) if not (any(change.left[2:]) and any(change.right[2:])) else None
 
 
 def _under_umask(evidence: Any) -> bool:
@@ -386,18 +368,20 @@ def _under_umask(evidence: Any) -> bool:
     )
 
 
-def _umask(change: Any, evidence: Any) -> Sure | None:
+def umask(change: Any, evidence: Any) -> Sure | None:
+    """Claim modes that two umasks explain over the whole archive."""
     modes = _modes(change, evidence)
     if modes is None or (modes[0] ^ modes[1]) & ~PERMISSIONS or _is_link(modes[0]):
         return None
     return "origin" if evidence.once(_under_umask) else None
 
 
-def _mode(value: int, policy: Policy) -> int:
+def mode(value: int, policy: Policy) -> int:
+    """Return a mode as if written under umask 022; those of links stay."""
     return value if _is_link(value) else umask_mode(value, policy)
 
 
-def _rewritable(change: Any, evidence: Any) -> Sure | None:
+def rewritable(change: Any, evidence: Any) -> Sure | None:
     """Claim equal contents that one encoder can write again on both sides.
 
     Where contents differ too, which encoder wrote each of thousands of members would cost more than it tells.
@@ -408,149 +392,14 @@ def _rewritable(change: Any, evidence: Any) -> Sure | None:
     return another_encoder(change, evidence)
 
 
-def _encoders(change: Any, evidence: Any) -> tuple[str, str]:
+def encoders(change: Any, evidence: Any) -> tuple[str, str]:
+    """Name the encoders of both sides."""
     left, right = (node.content for node in change.nodes)
     if left and right and left.name == right.name == "deflate":
         return encoders_named(change, evidence)
     return left.name if left else "stored", right.name if right else "stored"
 
 
-def _same_content(change: Any, _evidence: Any) -> Sure | None:
+def same_content(change: Any, _evidence: Any) -> Sure | None:
+    """Claim equal contents in other bytes."""
     return "origin" if change.same else None
-
-
-def in_order(members: list[Group]) -> list[Group]:
-    """Sort members by name; members of one name keep their order.
-
-    What readers look for at a certain place stays there: `mimetype` first (OCF, OpenDocument), then META-INF/ and the
-    manifest of a jar and what signs it (JarInputStream), and the RECORD of a wheel last, after its metadata (PEP 427).
-    """
-    keys = {member.key or b"" for member in members}
-    jar = any(key.upper() == b"META-INF/MANIFEST.MF" for key in keys)
-    record = next((key for key in keys if _RECORD.fullmatch(key)), b"")
-    info = record[:-6]
-
-    def place(member: Group) -> tuple[int, bytes]:
-        key = member.key or b""
-        if key == b"mimetype":
-            return 0, key
-        if jar and key[:9].upper() == b"META-INF/":
-            name = key[9:].upper()
-            rank = {b"": 1, b"MANIFEST.MF": 2}.get(name, 3 if _SIGNATURE.fullmatch(key) else OTHERS)
-            # A signature file comes before the block that signs it, though SF sorts after RSA.
-            return rank, (
-                name.rpartition(b".")[0] + (b" " if name.endswith(b".SF") else b"~") if rank == 3 else b""
-            ) + key
-        if info and key.startswith(info):
-            return 7 if key == record else 6, key
-        return OTHERS, key
-
-    # Few members have a place of their own; the rest, of which there may be 100,000, is sorted by names alone.
-    placed = [
-        member
-        for member in members
-        if (key := member.key or b"") == b"mimetype"
-        or (jar and key[:9].upper() == b"META-INF/")
-        or (info and key.startswith(info))
-    ]
-    if not placed:
-        return sorted(members, key=attrgetter("key"))
-    ranks = {id(member): place(member) for member in placed}
-    first = sorted((member for member in placed if ranks[id(member)][0] < OTHERS), key=place)
-    last = sorted((member for member in placed if ranks[id(member)][0] > OTHERS), key=place)
-    apart = {id(member) for member in (*first, *last)}
-    rest = sorted((member for member in members if id(member) not in apart), key=attrgetter("key"))
-    return [*first, *rest, *last]
-
-
-def guard(source: Source, root: Group, _policy: Policy) -> str | None:
-    """Return why an archive must stay as it is, or why its contents must."""
-    reason: str | None = None
-    for node in children(root):
-        if isinstance(node, Group) and node.key is not None:
-            key = node.key
-            if _SEALED.fullmatch(key):
-                return "a signature covers it"
-            if _SIGNATURE.fullmatch(key):
-                reason = Contents("the archive is signed, and the signature has their digests")
-            elif _RECORD.fullmatch(key):
-                reason = reason or Contents("RECORD has their digests")
-            elif _DIGESTS.fullmatch(key):
-                reason = reason or Contents("a signature has their digests")
-        elif isinstance(node, Leaf) and node.name == "signing-block":
-            return "an APK Signing Block covers every byte of it"
-        elif isinstance(node, Record) and node.name == "end":
-            disks = source.read(node.start + 4, node.start + 8)
-            if disks not in {b"\0\0\0\0", b"\xff\xff\xff\xff"}:
-                return "it is one disk of several"
-    return reason
-
-
-_TIME = "when the file was written or unpacked by the build"
-_EXTRA = "times beside the DOS time, the account that packed the archive, a mark of the jar tool: no content"
-_LAYOUT = "another way to write the same: no reader that uses the directory sees it"
-_HOST = "the program and system that packed the archive"
-_ENCODER = "the same content, compressed by another encoder or at another level"
-
-
-def _extras(place: str) -> tuple[Rule, ...]:
-    found: list[Rule] = []
-    group, values = f"{place}/{{{EXTRAS}}}", f"{place}/{{{EXTRAS}}}/field"
-    found.append(Rule(group, "zip-extra-fields", _EXTRA, Drop(_is_known), "one-sided", _known_extra))
-    found.append(Rule(group, "member-owner", MEMBER_OWNER, None, "one-sided", _known_owner))
-    for kind in _KINDS:
-        found += [
-            Rule(f"{values}/{{{TIMES}}}", "zip-extra-fields", _EXTRA, Drop(), kind),
-            Rule(f"{values}/{{uid,gid}}", "zip-extra-fields", _EXTRA, Drop(), kind, _of_builder),
-            Rule(f"{values}/{{uid,gid}}", "member-owner", MEMBER_OWNER, None, kind, suspect),
-        ]
-    return tuple(found)
-
-
-RULES: tuple[Rule, ...] = (
-    Rule(f"{MEMBER}/header/time", "zip-dos-time", _TIME, Set(canonical_time), claim=_clock),
-    Rule(f"{MEMBER}/header/time", "timezone-shift", "one instant, written in the local time of two zones",
-         Set(canonical_time), claim=_shifted),
-    *_extras(MEMBER),
-    *_extras(ENTRY),
-    Rule(f"{MEMBER}/descriptor", "zip-layout", _LAYOUT, Drop(), "one-sided"),
-    Rule(f"{MEMBER}/descriptor/signature", "zip-layout", _LAYOUT, Drop(), "one-sided"),
-    Rule(f"{MEMBER}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided", _says_nothing),
-    Rule(f"{ENTRY}/0x0001", "zip-layout", _LAYOUT, Drop(_fits), "one-sided", _says_nothing),
-    Rule("zip/zip64", "zip-layout", _LAYOUT, Drop(_ends_fit), "one-sided", _says_nothing),
-    Rule(f"{MEMBER}/descriptor/*", "zip-layout", _LAYOUT, Drop()),
-    Rule(f"{MEMBER}/header/flags", "zip-layout", _LAYOUT, Set(_without_habit), claim=_habit),
-    Rule(f"{MEMBER}/header/flags", "compressor-params", "the level that the compressor was told", Set(_without_habit),
-         claim=_level),
-    Rule(f"{MEMBER}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
-    Rule(f"{ENTRY}/header/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 20)),
-    Rule("zip/zip64/end/version", "zip-layout", _LAYOUT, Set(lambda _value, _policy: 45)),
-    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by_told), claim=_host_of_modeless,
-         opt_in=True),
-    Rule(f"{ENTRY}/header/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_host),
-    Rule("zip/zip64/end/made-by", "zip-host-made-by", _HOST, Set(_made_by), claim=_host),
-    Rule(f"{ENTRY}/header/internal", "zip-host-made-by", "a guess of the program whether the content is text",
-         Set(lambda value, _policy: value & ~1), claim=_same_but_text),
-    # Before the spelling: what this one writes is spelled canonically as well.
-    Rule(f"{ENTRY}/header/external", "archive-mode-umask", "permissions that the builder's umask took away",
-         Set(_mode), claim=_umask, opt_in=True),
-    Rule(f"{ENTRY}/header/external", "zip-host-made-by", "the mode that a member without one has on most systems",
-         Set(_told, respell=True), claim=_same_as_none, opt_in=True),
-    Rule(f"{ENTRY}/header/external", "zip-host-made-by", "another spelling of the same mode and type",
-         Set(lambda value, _policy: value, respell=True), claim=_same_mode),
-    Rule(f"{ENTRY}/header/external", "member-mode", MEMBER_MODE, claim=suspect),
-    Rule(f"{MEMBER}/header/method", "compressor-params", _ENCODER, claim=_other_method),
-    Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, Reencode(), "encoding", _rewritable, _encoders,
-         opt_in=True),
-    Rule(f"{MEMBER}/content", "compressor-params", _ENCODER, None, "encoding", _same_content, _encoders),
-    Rule("zip", "zip-entry-order", "the order in which a directory was read or a build added files", Sort(in_order),
-         "moved", _sortable, orders),
-    Rule("zip/directory", "zip-entry-order", "the order in which a directory was read or a build added files",
-         Sort(in_order), "moved", _sortable, orders),
-    Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "changed", zeros),
-    Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "one-sided", zeros),
-    *(rule for place in (MEMBER, ENTRY) for rule in (
-        Rule(place, "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
-        Rule(place, "file-set-difference", "a member that one side alone has", None, "one-sided", missing),
-    )),
-)  # fmt: skip
