@@ -29,6 +29,7 @@ from reprodiff.tree import (
 
 T = TypeVar("T")
 KEPT = 1 << 16
+SHORT = 32
 SMALL = 1 << 18
 PIECE = 1 << 20
 # Fields of a record that are compared at once: most records that differ do in one or two.
@@ -60,8 +61,9 @@ class Change:
         self.keys = keys
         self.l0 = l0
         self.l1 = l1
-        self.r0 = r0
-        self.r1 = r1
+        # Equal numbers and values are shared: an archive may have a change for each of a million members.
+        self.r0 = l0 if r0 == l0 else r0
+        self.r1 = l1 if r1 == l1 else r1
         self.left = left
         self.right = right
         self.size = size
@@ -120,6 +122,7 @@ class Comparison:
     through  PAYLOAD places whose decoded streams differ, by path pattern: explained by what lies inside
     inner    the comparisons of those streams
     part     whether it is a part of the stream around it, which what differs here may follow from
+    moved    whether something follows that no rewrite computes anew: addresses of what lies elsewhere
     roots    both trees, None where the streams are compared as bytes
     """
 
@@ -140,6 +143,7 @@ class Comparison:
         self.differing = 0
         self.level = 0
         self.part = False
+        self.moved = False
 
     @property
     def empty(self) -> bool:
@@ -402,6 +406,7 @@ class Walk:
         self.budget = budget
         self.left = found.left
         self.right = found.right
+        self.values: dict[bytes, bytes] = {}
         self.wheres: dict[tuple[Table, str], list[tuple[int, int, list[tuple[int, int, Field, str]]]]] = {}
         # What was aligned so far outside of members, and of it, once it is asked for, twins by identity.
         self.rows: list[list[tuple[Node, Node]]] = []
@@ -645,6 +650,9 @@ class Walk:
         self.change(where, change, node.role if isinstance(node, Leaf) else Role.VALUE, RAW)
 
     def change(self, where: str, change: Change, role: Role, codec: Codec) -> None:
+        if change.left is not None and change.right is not None and len(change.left) <= SHORT:
+            change.left = self.values.setdefault(change.left, change.left)
+            change.right = self.values.setdefault(change.right, change.right)
         changes = self.found.changes.get(where)
         if changes is None:
             changes = self.found.changes[where] = []
@@ -708,6 +716,7 @@ class Walk:
 
     def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
         self.follow(where, self.between(keys, left, right), codec)
+        self.found.moved = True
 
     def put_follows(self, where: str, count: int, size: int, left: Span, right: Span) -> None:
         first = self.between((), left, right)
@@ -717,6 +726,7 @@ class Walk:
         tally.count += count - 1
         tally.bytes += size
         self.found.differing += size
+        self.found.moved = True
 
     def put_order(self, where: str, left: list[bytes], right: list[bytes]) -> None:
         self.found.orders.append(Order(where, (), left, right))

@@ -89,6 +89,7 @@ class _Run:
         slot = len(self.accounts)
         self.accounts.append(Account(comparison.path, 0, 0, 0, 0, 0))
         self.notices += comparison.notices
+        self.closed = self.closed or comparison.moved
         sums = {"origin": 0, "suspected": 0, UNEXPLAINED: 0, "consequence": 0}
         causes: set[str] = set()
         for where, changes in comparison.changes.items():

@@ -82,8 +82,8 @@ class Account(NamedTuple):
 class Explanation(NamedTuple):
     """Everything that a report is made from; causes in the order of the streams that they were found in.
 
-    recorded: whether checksums of differing contents are recorded in other contents, where no rewrite follows them,
-    or contents differ inside payloads that no encoder can write again.
+    recorded: whether something follows that no rewrite computes anew: checksums of differing contents in other
+    contents, addresses, or contents differ inside payloads that no encoder can write again.
     """
 
     findings: dict[str, Finding]

@@ -28,7 +28,21 @@ from reprodiff.rules import (
     Sort,
 )
 from reprodiff.sources import Bytes, Source, chunks, spool
-from reprodiff.tree import Content, Derive, Field, Group, Leaf, Node, Record, Role, Table, children, open_content, step
+from reprodiff.tree import (
+    Closed,
+    Content,
+    Derive,
+    Field,
+    Group,
+    Leaf,
+    Node,
+    Record,
+    Role,
+    Table,
+    children,
+    open_content,
+    step,
+)
 
 # Copied bytes (source, start, stop), or new ones.
 Piece: TypeAlias = tuple[Source, int, int] | bytes
@@ -167,9 +181,11 @@ class _Rewriter:
         self.forced = False
         self.derived = False
         self.sealed = False
+        self.whole = False
 
     def run(self, root: Group, name: str, *, always: bool) -> Rewritten:
         self.rules = self.book.rules(name)
+        self.whole = always
         out = self.group(root, name)
         pieces: list[Piece] | None = None
         if out.changed or self.forced or always:
@@ -192,6 +208,10 @@ class _Rewriter:
     def group(self, group: Group, where: str) -> _Out:
         out = _Out(group)
         self.outs[id(group)] = out
+        if isinstance(group, Closed) and not self.whole and not self.rules.act_below(where):
+            out.size = group.stop - group.start
+            out.pieces = [(self.source, group.start, group.stop)]
+            return out
         nodes = children(group)
         respell: Rule | None = None
         for rule in self.rules.at(where):

@@ -119,13 +119,15 @@ class Rule(NamedTuple):
 class Rules:
     """Rules by the place that they speak of."""
 
-    __slots__ = ("_found", "_rules", "acting")
+    __slots__ = ("_acting", "_below", "_found", "_rules", "acting")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         # Whether any of them changes something.
         self.acting = any(rule.action is not None for rule in rules)
         self._rules = [(tuple(rule.where.split("/")), rule) for rule in rules]
         self._found: dict[str, tuple[Rule, ...]] = {}
+        self._acting = [pattern for pattern, rule in self._rules if rule.action is not None]
+        self._below: dict[str, bool] = {}
 
     def at(self, where: str) -> tuple[Rule, ...]:
         """Return the rules for a place, in the order in which they were given."""
@@ -134,6 +136,15 @@ class Rules:
             steps = split(where)
             found = tuple(rule for pattern, rule in self._rules if _matches(pattern, steps))
             self._found[where] = found
+        return found
+
+    def act_below(self, where: str) -> bool:
+        """Tell whether any rule changes something at a place or at one inside of it."""
+        found = self._below.get(where)
+        if found is None:
+            steps = split(where)
+            found = any(_matches(pattern[: len(steps)], steps) for pattern in self._acting)
+            self._below[where] = found
         return found
 
 

@@ -201,6 +201,15 @@ class Linked(Group):
         self.target = target
 
 
+class Closed(Group):
+    """A group that holds no payloads, and of which no DERIVED leaf follows from anything outside of it.
+
+    A rewrite copies it without making its children where no rule acts on any of them.
+    """
+
+    __slots__ = ()
+
+
 Node: TypeAlias = Leaf | Record | Group
 
 

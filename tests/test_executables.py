@@ -105,6 +105,10 @@ def expected(options, links):
 def test_path(tmp_path, place, options, links, language):
     program = small(flags=options, links=links, language=language)
     left, right = (path.read_bytes() for path in pair(program, tmp_path, "form", PLACES[place]))
+    if links and left == right:
+        # All that held the path is stripped.
+        assert "-DCHECKED" not in options
+        return
     assert left != right
     found = report(left, right)
     assert unexplained(found) == []

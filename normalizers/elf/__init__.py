@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from normalizers.common import orders
+from normalizers import qt
 from normalizers.elf import claims
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
-from reprodiff.rules import Rule
+from reprodiff.rules import Policy, Rule, Set
+from reprodiff.sources import Source
+from reprodiff.tree import Group
 
 DEBUG = "elf/.debug_*/string[*]"
 ZDEBUG = "elf/.zdebug_*/string[*]"
@@ -24,6 +26,16 @@ _STRIPPED = "debug information or symbols that one side alone has"
 
 def _always(_change: Any, _evidence: Any) -> Sure | None:
     return "origin"
+
+
+# What a signed module of the kernel ends with.
+SIGNED = b"~Module signature appended~\n"
+ZERO = Set(lambda _value, _policy: 0)
+BLANK = Set(lambda value, _policy: bytes(len(value)))
+
+
+# A search path outside of the system is taken out as if it were empty, which the loader takes as none.
+UNPLACED = Set(lambda value, _policy: bytes(len(value)) if claims.outside(value) else value)
 
 
 SYMBOLS = "elf/{.symtab,.strtab,.symtab_shndx,.comment,.gnu_debuglink,.gnu_debugaltlink,.gdb_index,.gnu_debugdata}"
@@ -65,6 +77,7 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
         )
     ),
+    *(rule for place in (".rodata*", ".data*", ".qtmimedatabase") for rule in qt.rules(f"elf/{place}")),
     *(
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)
         for place in ("elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*/object[*]", "elf/.data*", "elf/.qtmimedatabase")
@@ -75,7 +88,11 @@ RULES: tuple[Rule, ...] = (
          claim=claims.coverage_data),
     # The dynamic section.
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
+         UNPLACED, claim=claims.rpath_own, opt_in=True),
+    Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
          claim=claims.rpath),
+    Rule("elf/.dynstr/rpath[*]/value", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
+         UNPLACED, claim=claims.rpath, opt_in=True),
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "a place outside of the system to look for libraries, on one side alone",
          None, "one-sided", claims.rpath_alone),
     Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "one-sided",
@@ -83,14 +100,15 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "changed",
          claims.residue, claims.residue_lengths),
     # What follows from all the rest.
-    Rule("elf/*/build-id/desc", "gnu-build-id", "a digest of the file as it was linked", claim=claims.derived),
-    Rule("elf/*/build-id/desc", "cmake-rpath-stripped-residue", "a digest of the file before a search path was removed from it",
-         claim=claims.residue_alone, detail=claims.residue_lengths),
-    Rule("elf/*/build-id/desc", "gnu-build-id", "an identifier that differs alone: random, or a digest of what is no longer there"),
-    Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", claim=claims.follows_id),
-    Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file"),
-    Rule("elf/*/go-build-id/desc", "go-buildid", "a digest of inputs and result", claim=claims.derived),
-    Rule("elf/*/go-build-id/desc", "go-buildid", "a digest of inputs and result"),
+    Rule("elf/.note*/build-id/desc", "gnu-build-id", "a digest of the file as it was linked", BLANK, claim=claims.derived, opt_in=True),
+    Rule("elf/.note*/build-id/desc", "cmake-rpath-stripped-residue", "a digest of the file before a search path was removed from it", BLANK,
+         claim=claims.residue_alone, detail=claims.residue_lengths, opt_in=True),
+    Rule("elf/.note*/build-id/desc", "gnu-build-id", "an identifier that differs alone: random, or a digest of what is no longer there",
+         BLANK, opt_in=True),
+    Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", ZERO, claim=claims.follows_id, opt_in=True),
+    Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", ZERO, opt_in=True),
+    Rule("elf/.note*/go-build-id/desc", "go-buildid", "a digest of inputs and result", claim=claims.derived),
+    Rule("elf/.note*/go-build-id/desc", "go-buildid", "a digest of inputs and result"),
     # Names.
     *(
         rule
@@ -110,13 +128,20 @@ RULES: tuple[Rule, ...] = (
     # Order.
     Rule("elf/{.init_array,.fini_array,.preinit_array}", "static-init-order",
          "the order in which functions run at start or exit, which the linker took from its inputs", None, "moved",
-         lambda _order, _evidence: "suspected", orders),
-    Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, orders),
+         lambda _order, _evidence: "suspected", claims.permutation),
+    Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, claims.permutation),
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
-         claims.same_symbols, orders),
+         claims.same_symbols, claims.permutation),
     # Code.
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),
     Rule("elf/.text*/function[*]", "copyright-year", "a number that reads as a year on both sides", claim=claims.year),
     Rule("elf/.text*/function[*]", "ambient-config", "all code differs, but nothing that the sources say: other flags", claim=claims.other_flags),
 )  # fmt: skip
+
+
+def guard(source: Source, _root: Group, _policy: Policy) -> str | None:
+    """Return why a file must be left as it is, None where it may change."""
+    if source.read(max(source.size - len(SIGNED), 0), source.size) == SIGNED:
+        return "a signature covers it"
+    return None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC
+from reprodiff.formats.elf.references import search_paths
 from reprodiff.paths import is_source, paths, system
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
@@ -14,6 +15,8 @@ Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
 BUILD_ID = "/build-id/desc"
 # So many functions do not change by accident, nor by a change of one line.
 FUNCTIONS_MIN = 8
+# So many names of a new order are shown.
+NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
 WIDE_MIN, CHANGED_MIN = 3, 16
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc")
@@ -242,6 +245,9 @@ def rpath(change: Any, evidence: Any) -> Sure | None:
     text = text_of(change)
     if text is None:
         return None
+    if not text[0] or not text[1]:
+        # Emptied in place.
+        return "suspected" if outside(text[0] or text[1]) else None
     ones, twos = text[0].split(b":"), text[1].split(b":")
     if len(ones) != len(twos):
         return None
@@ -255,12 +261,28 @@ def rpath(change: Any, evidence: Any) -> Sure | None:
     return "origin"
 
 
+def _own_paths(evidence: Any) -> bool:
+    both = images(evidence)
+    tables = [image.by_name.get(b".dynstr") for image in both or ()]
+    return both is not None and all(
+        table is not None and search_paths(image, table) for image, table in zip(both, tables, strict=True)
+    )
+
+
+def rpath_own(change: Any, evidence: Any) -> Sure | None:
+    """As `rpath`, where nothing but the search path uses its string, on both sides: then it can be taken out."""
+    return rpath(change, evidence) if evidence.once(_own_paths) else None
+
+
 def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
     """Suspect a search path that one side alone has, where all of it lies outside of the system's directories."""
-    value = either(change)
+    return "suspected" if outside(either(change)) else None
+
+
+def outside(value: bytes) -> bool:
+    """Tell whether all of a search path lies outside of the system's directories."""
     entries = [entry for entry in value.split(b":") if entry]
-    outside = entries and all(entry.startswith(b"/") and not system(entry) for entry in entries)
-    return "suspected" if outside else None
+    return bool(entries) and all(entry.startswith(b"/") and not system(entry) for entry in entries)
 
 
 def images(evidence: Any) -> tuple[Any, Any] | None:
@@ -313,7 +335,9 @@ def derived(change: Any, evidence: Any) -> Literal["consequence"] | None:
     """Claim what follows from the rest of the file, where anything else differs."""
     if evidence.once(alone):
         return None
-    evidence.follows_rest(change)
+    # One of the same size can be blanked; another cannot.
+    if change.left is None or change.right is None or len(change.left) != len(change.right):
+        evidence.follows_rest(change)
     return "consequence"
 
 
@@ -459,6 +483,18 @@ def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
         return None
     # Without symbols data that nothing names cannot be followed: then less is certain.
     return "origin" if 10 * changed <= max(total, 10) else "suspected"
+
+
+def permutation(order: Any, _evidence: Any) -> tuple[str, str]:
+    """Name what comes first, from where both sides begin to differ."""
+    pairs = zip(order.left, order.right, strict=False)
+    start = next((index for index, (one, two) in enumerate(pairs) if one != two), 0)
+    left, right = (
+        ", ".join(name.decode("utf-8", "replace") for name in side[start : start + NAMED])
+        + (", …" if len(side) > start + NAMED else "")
+        for side in (order.left, order.right)
+    )
+    return left, right
 
 
 def same_symbols(_order: Any, evidence: Any) -> Sure | None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.codecs import RAW, TEXT
+from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import x86
 from reprodiff.formats.elf.image import Section
@@ -21,6 +21,7 @@ from reprodiff.formats.elf.names import (
     SHT_STRTAB,
     dynamic_name,
 )
+from reprodiff.formats.elf.parts import RESOURCES
 from reprodiff.formats.elf.pieces import PRINTED, Piece, texts
 from reprodiff.formats.elf.pointers import decide
 from reprodiff.formats.elf.show import instructions
@@ -129,6 +130,9 @@ def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, pie
     if not pair.one.strings and piece.name is None and _filling(a, pair.one.code) and _filling(b, pair.one.code):
         walk.put_follows(where, 1, differing(a, b).size, one, two)
         return
+    if not pair.one.strings and piece.name is None and a.rstrip(b"\0") == b.rstrip(b"\0"):
+        walk.put_follows(where, 1, abs(len(a) - len(b)), one, two)
+        return
     if piece.r1 == piece.r0:
         _put_alone(walk, both, pair, where, a, piece.name, one, None)
         return
@@ -220,7 +224,7 @@ def string_changed(walk: Walk, both: Both, pair: Pair, where: str, a: bytes, b: 
 
 def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:
     """Put what is no pointer, each under the function, object or string that it lies in."""
-    runs = found.runs()
+    runs = _resource_times(walk, pair, where, stream, found.runs())
     groups: dict[tuple[str, bytes, int], list[tuple[int, int, int]]] = {}
     named = both.left.named(pair.one)
     bounds = both.left.bounds(pair.one) if pair.one.code else []
@@ -240,6 +244,11 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
                     name = b"#%d" % index
                 groups.setdefault(("function", name, bounds[index]), []).append((a, b, size))
             continue
+        if pair.one.name == b".dynstr":
+            emptied = _emptied(both, pair, stream, a, b)
+            if emptied is not None:
+                groups.setdefault(emptied, []).append((a, b, size))
+                continue
         around = found.pieces.find(a)
         text = _text_around(stream, around, a, b, pair.one)
         path = _path_around(stream, around, a, b) if text is None else None
@@ -274,6 +283,45 @@ def _text_around(stream: Stream, piece: Piece | None, a: int, b: int, section: S
     if stream.right[other + stop - start : other + stop - start + 1] != b"\0" or not texts(one, two):
         return None
     return start
+
+
+def _resource_times(
+    walk: Walk, pair: Pair, where: str, stream: Stream, runs: list[tuple[int, int, int]]
+) -> list[tuple[int, int, int]]:
+    """Put the times of Qt's compiled resources; return the runs that lie in none."""
+    if not runs or pair.one.code or not pair.one.name.startswith(RESOURCES):
+        return runs
+    from reprodiff.formats.qtresources import TIME
+    from reprodiff.formats.qtresources.search import pairs
+
+    times = sorted((one, two, path) for shared in pairs(stream.left, stream.right) for path, one, two in shared.times)
+    starts = [one[0] for one, _two, _path in times]
+    rest: list[tuple[int, int, int]] = []
+    put: set[int] = set()
+    for a, b, size in runs:
+        index = bisect_right(starts, a) - 1
+        one, two, path = times[index] if index >= 0 else ((0, 0), (0, 0), "")
+        if not (a + size <= one[1] and b - two[0] == a - one[0]):
+            rest.append((a, b, size))
+        elif index not in put:
+            put.add(index)
+            spans = (one[0] + stream.one, one[1] + stream.one), (two[0] + stream.two, two[1] + stream.two)
+            key = printable(path).encode("utf-8", "replace")
+            walk.put(f"{where}/qt/resource[*]/lastmodified", (key,), *spans, TIME)
+    return rest
+
+
+def _emptied(both: Both, pair: Pair, stream: Stream, a: int, b: int) -> tuple[str, bytes, int] | None:
+    """Return the place of a dynamic entry whose string is there on one side and zeros on the other, and its start."""
+    for side, section, data, at, other, there in (
+        (both.left, pair.one, stream.left, a, stream.right, b),
+        (both.right, pair.two, stream.right, b, stream.left, a),
+    ):
+        start, stop = data.rfind(b"\0", 0, at) + 1, data.find(b"\0", at)
+        if stop > at and not other[there - (at - start) : there + stop - at].strip(b"\0"):
+            place = _string_place(side, section, "", start)
+            return ("place", place.encode(), a - (at - start)) if place.startswith("elf/.dynamic/") else None
+    return None
 
 
 def _path_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
@@ -314,6 +362,11 @@ def _put_group(
             string_changed(walk, both, pair, where, one, two, *spans)
             return
         kind = ""
+    if kind == "place":
+        size = max(data.find(b"\0", at) - at for data, at in ((stream.left, start), (stream.right, start + r0 - l0)))
+        first, second = start + stream.one, start + r0 - l0 + stream.two
+        walk.put(name.decode(), (), (first, first + size), (second, second + size), TEXT)
+        return
     spans = (l0 + stream.one, l1 + stream.one), (r0 + stream.two, r1 + stream.two)
     runs: list[Any] | None = [
         ((a + stream.one, a + size + stream.one), (b + stream.two, b + size + stream.two)) for a, b, size in rows

@@ -5,6 +5,7 @@ offset or an address whose counterpart is its value on the right.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -127,10 +128,14 @@ def _abbreviations(both: Both, pair: Pair, found: Differing) -> None:
     for side, section, table in ((both.left, pair.one, target.one), (both.right, pair.two, target.two)):
         data = side.data(section)
         # Where a 4-byte field lies that says where the abbreviations of a unit start (DWARF 5, 7.5.1).
-        fields = [start + (8 if version >= 5 else 6) for start, _stop, width, version in units(data, side.image.order) if width == 4]
+        fields = [
+            start + (8 if version >= 5 else 6)
+            for start, _stop, width, version in units(data, side.image.order)
+            if width == 4
+        ]
         starts = {at: int.from_bytes(data[at : at + 4], order) for at in fields}
         bounds = sorted({*starts.values(), table.size})
-        ends = dict(zip(bounds, bounds[1:], strict=False))
+        ends = dict(pairwise(bounds))
         tables = side.data(table)
         sides.append({start: tables[start : ends.get(start, start)] for start in bounds if start < table.size})
         if side is both.left:

@@ -1,6 +1,5 @@
 """Compare the dynamic section, hash tables, versions and packed relocations: what the loader reads first."""
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,8 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import ADDRESS_TAGS, SHT_GNU_VERNEED, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.names import ADDRESS_TAGS, RELATIVE, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.references import version_fields
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.tables import Names, aligned, rows
@@ -141,38 +141,31 @@ def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     stream = contents.Stream(left, right, pair.one.offset, pair.two.offset)
     found = Differing(left, right, both.pieces(pair), both.left.image.order)
     if len(found.one):
-        at = np.array(_name_fields(left, both.left.image.order, pair.one.type), np.int64)
+        at = np.array(version_fields(left, both.left.image.order, pair.one.type), np.int64)
         found.accept_fields(at, lambda _s, _o, ones, twos: names.same(ones, twos))
     contents.settle(walk, both, pair, where, stream, found)
 
 
-def _name_fields(data: bytes, order: str, kind: int) -> list[int]:
-    """Return the offsets of the fields that name files and versions (LSB 10.7.2.2, 10.7.2.3), in order."""
-    found: set[int] = set()
-    at = 0
-    while at + 16 <= len(data):
-        if kind == SHT_GNU_VERNEED:
-            count, _name, aux, after = struct.unpack_from(f"{order}2xHIII", data, at)
-            found.add(at + 4)
-            step, field = 16, 8
-        else:
-            if at + 20 > len(data):
-                break
-            count, aux, after = struct.unpack_from(f"{order}6xH4xII", data, at)
-            step, field = 8, 0
-        place = at + aux
-        for _ in range(count):
-            if place + step > len(data) or len(found) > len(data):
-                break
-            found.add(place + field)
-            following = struct.unpack_from(f"{order}I", data, place + step - 4)[0]
-            if not following:
-                break
-            place += following
-        if not after:
-            break
-        at += after
-    return sorted(found)
+# The encodings that all linkers write: a count of 4 bytes, then pairs of distances to the section (LSB 10.6.2).
+_LOOKUP = b"\x01\x1b\x03\x3b"
+
+
+def lookup_moved(both: Both, pair: Pair) -> bool:
+    """Tell whether two tables that find frame records list the same functions and records, each side in its order."""
+    tables = []
+    for side, section in ((both.left, pair.one), (both.right, pair.two)):
+        data = side.data(section)
+        if data[:4] != _LOOKUP or len(data) % 8 != 4:
+            return False
+        rows = np.frombuffer(data[12:], f"{side.image.order}i4").reshape(-1, 2).astype(np.int64) + section.place
+        if len(rows) != int(np.frombuffer(data[8:12], f"{side.image.order}u4")[0]) or (np.diff(rows[:, 0]) < 0).any():
+            return False
+        tables.append(rows)
+    heads = [int(np.frombuffer(side.data(s)[4:8], f"{side.image.order}i4")[0]) + s.place + 4 for side, s in
+             ((both.left, pair.one), (both.right, pair.two))]  # fmt: skip
+    moved = np.stack([both.addresses.to(tables[0][:, 0]), both.addresses.to(tables[0][:, 1])], axis=1)
+    same = sorted(map(tuple, moved.tolist())) == sorted(map(tuple, tables[1].tolist()))
+    return same and both.addresses.one(heads[0], heads[1])
 
 
 def packed(walk: Walk, both: Both, pair: Pair, where: str) -> None:

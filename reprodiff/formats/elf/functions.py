@@ -43,7 +43,8 @@ def alike(
         number += 1
 
     # First those that refer to the same texts as well: short functions differ in nothing else.
-    for keys in (referring, sides):
+    every: tuple[list[list[Any]], ...] = (referring, sides)
+    for keys in every:
         rest = [[i for i in range(len(side)) if i not in known] for side, known in zip(keys, names, strict=True)]
         for i, j, count in matched([keys[0][i] for i in rest[0]], [keys[1][j] for j in rest[1]]):
             for step in range(count):

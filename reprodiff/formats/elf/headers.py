@@ -23,6 +23,7 @@ from reprodiff.tree import Table
 FILLED = 64
 # As much may lie between sections for no alignment's sake.
 GAP_MAX = 16
+WORD = 8
 
 
 HEADER = "elf/sections/section[*]/header"
@@ -231,7 +232,15 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
             gaps.append(0)
         else:
             gaps.append(_gap(image, section))
-    return all(0 <= gap < max(s.align, 1) for gap, s in zip(gaps, (one, two), strict=True)) or (
+    # Empty sections in the same place have an alignment as well, and tools begin some at whole words.
+    aligns = [
+        max(
+            1 if s.offset % WORD else WORD,
+            *(o.align for o in image.sections if o is s or (o.offset == s.offset and not o.stored)),
+        )
+        for image, s in ((left, one), (right, two))
+    ]
+    return all(0 <= gap < align for gap, align in zip(gaps, aligns, strict=True)) or (
         gaps[0] == gaps[1] and 0 <= gaps[0] < GAP_MAX
     )
 
@@ -267,9 +276,13 @@ def _grown(both: Both, pair: Pair) -> bool:
     an alignment, which may take more where it starts elsewhere."""
     pieces = both.pieces(pair)
     elsewhere = pair.one.addr % FILLED != pair.two.addr % FILLED
-    return elsewhere and bool(pieces.pieces) and all(
-        piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)
-        for piece in [*pieces.pieces, *pieces.added]
+    return (
+        elsewhere
+        and bool(pieces.pieces)
+        and all(
+            piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)
+            for piece in [*pieces.pieces, *pieces.added]
+        )
     )
 
 

@@ -227,29 +227,33 @@ class Image:
         rows = struct.iter_unpack(f"{self.order}8I", data)
         return [Segment._make((row[0], row[6], *row[1:6], row[7])) for row in rows]
 
-    def loaded(self, section: Section) -> int | None:
-        """Return the address that a segment puts the bytes of a section at, None where none does."""
-        if not section.alloc or not section.stored:
-            return None
-        for segment in self.segments:
-            if (
-                segment.type == PT_LOAD
-                and segment.offset <= section.offset
-                and section.offset + section.size <= segment.offset + segment.filesz
-            ):
-                return segment.vaddr + section.offset - segment.offset
-        return None
-
     def straighten(self) -> None:
-        """Take the addresses of sections from the segments: only these matter to the loader, and a header that says
-        something else would make all that refers to the section look wrong. `misplaced`: the numbers of such sections."""
-        for number, section in enumerate(self.sections):
-            address = self.loaded(section)
-            if address is not None and address != section.addr:
-                self.sections[number] = section._replace(addr=address)
-                self.misplaced.add(number)
+        """Take the addresses of sections from the segments where a single header says something else: only segments
+        matter to the loader, and all that refers to such a section would look wrong. `misplaced`: their numbers."""
+        loads = [segment for segment in self.segments if segment.type == PT_LOAD]
+        odd: list[tuple[Section, list[Segment]]] = []
+        agree: dict[Segment, int] = {}
+        differ: dict[Segment, int] = {}
+        for section in self.sections:
+            around = [
+                s for s in loads if s.offset <= section.offset and section.offset + section.size <= s.offset + s.filesz
+            ]  # fmt: skip
+            if not section.alloc or not section.stored or not around:
+                continue
+            right = [s for s in around if s.vaddr + section.offset - s.offset == section.addr]
+            for segment in right or around:
+                counts = agree if right else differ
+                counts[segment] = counts.get(segment, 0) + 1
+            if not right:
+                odd.append((section, around))
+        for section, around in odd:
+            segment = around[0]
+            if len(around) == 1 and agree.get(segment, 0) > differ[segment]:
+                straight = section._replace(addr=segment.vaddr + section.offset - segment.offset)
+                self.sections[section.number] = straight
+                self.misplaced.add(section.number)
                 if self.by_name.get(section.name) is section:
-                    self.by_name[section.name] = self.sections[number]
+                    self.by_name[section.name] = straight
 
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""

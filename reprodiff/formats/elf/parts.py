@@ -29,12 +29,16 @@ from reprodiff.formats.elf.names import (
     SHT_SYMTAB,
     dynamic_name,
 )
+from reprodiff.formats.elf.references import search_paths
+from reprodiff.formats.qtresources import WIDE
 from reprodiff.sources import Source, chunks, spool
-from reprodiff.tree import Content, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
+from reprodiff.tree import Closed, Content, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
 
 # A table with more entries than this is one leaf: no walk over a tree should pay for a million symbols.
 ENTRIES_MAX = 1 << 15
 PIECE = 1 << 20
+# Data that Qt's compiled resources may lie in.
+RESOURCES = (b".rodata", b".data", b".qtmimedatabase")
 
 
 def zeros(raw: bytes, _refs: Refs) -> bytes:
@@ -63,7 +67,9 @@ def partition(image: Image) -> list[Node]:
         # Of sections that share bytes the first has them: the others only refer to them.
         if start < last or any(start < node.stop and node.start < stop for node in fixed):
             continue
-        nodes.append(Group(section.label, start, stop, partial(_expand, image=image), info=section))
+        # Compressed sections have payloads, and how these are compressed follows from them.
+        kind = Group if section.compressed or section.name.startswith(b".zdebug") else Closed
+        nodes.append(kind(section.label, start, stop, partial(_expand, image=image), info=section))
         last = stop
     if not image.sections:
         for segment in sorted(image.segments, key=lambda s: (s.offset, -s.filesz)):
@@ -83,7 +89,7 @@ def _table(start: int, table: Table, count: int, name: str, row: str) -> Group:
     def expand(_group: Group) -> list[Node]:
         return [Record(row, start + i * table.size, table) for i in range(count)]
 
-    return Group(name, start, start + count * table.size, expand)
+    return Closed(name, start, start + count * table.size, expand)
 
 
 def _headers(image: Image) -> Group:
@@ -97,7 +103,7 @@ def _headers(image: Image) -> Group:
             found.append(Group("section", record.start, record.stop, listed([record]), section.name))
         return found
 
-    return Group("sections", image.shoff, image.shoff + len(image.sections) * table.size, expand)
+    return Closed("sections", image.shoff, image.shoff + len(image.sections) * table.size, expand)
 
 
 def _filled(source: Source, nodes: list[Node]) -> list[Node]:
@@ -151,20 +157,47 @@ def _parts(image: Image, section: Section) -> list[Node]:
     if section.strings or section.name in {b".modinfo", b".comment", b".GCC.command.line"}:
         return _strings(image, section)
     part = _BY_TYPE.get(section.type) or _BY_NAME.get(section.name)
+    if part is None and section.name.startswith(RESOURCES):
+        return _resources(image, section)
     return part(image, section) if part else []
 
 
+def _resources(image: Image, section: Section) -> list[Node]:
+    """Return the trees of Qt's resources in data, and what lies around them; nothing where there is none."""
+    from reprodiff.formats.qtresources.search import find, nodes
+
+    found: list[Node] = [nodes(tree, section.offset) for tree in find(image.data(section)) if tree.width == WIDE]
+    parts: list[Node] = []
+    at = section.offset
+    for group in found:
+        if group.start > at:
+            parts.append(Leaf("data", at, group.start))
+        parts.append(group)
+        at = group.stop
+    if found and at < section.offset + section.size:
+        parts.append(Leaf("data", at, section.offset + section.size))
+    return parts
+
+
 def _strings(image: Image, section: Section) -> list[Node]:
+    """Return the strings of a table; a search path of its own is a group `rpath`."""
     data = image.data(section)
     if data.count(0) > ENTRIES_MAX:
         return []
+    own = search_paths(image, section)
     nodes: list[Node] = []
     at = 0
     while at < len(data):
         stop = data.find(b"\0", at)
         stop = len(data) if stop < 0 else stop + 1
-        leaf = Leaf("value", section.offset + at, section.offset + stop, Role.VALUE, TEXT)
-        nodes.append(Group("string", leaf.start, leaf.stop, listed([leaf]), data[at:stop].rstrip(b"\0")))
+        start, end = section.offset + at, section.offset + stop
+        key = data[at:stop].rstrip(b"\0")
+        if at in own:
+            # Apart from its end, so that it can be emptied in place.
+            parts: list[Node] = [Leaf("value", start, end - 1, Role.VALUE, TEXT), Leaf("end", end - 1, end, Role.FIXED)]
+            nodes.append(Group("rpath", start, end, listed(parts), key))
+        else:
+            nodes.append(Group("string", start, end, listed([Leaf("value", start, end, Role.VALUE, TEXT)]), key))
         at = stop
     return nodes
 
@@ -274,7 +307,9 @@ def _debuglink(image: Image, section: Section) -> list[Node]:
         padding = data[stop:crc].strip(b"\0")
         nodes.append(Leaf("padding", base + stop, base + crc, Role.VALUE) if padding else
                      Leaf("padding", base + stop, base + crc, Role.DERIVED, derive=zeros))  # fmt: skip
-    nodes.append(Leaf("crc", base + crc, base + crc + 4, Role.VALUE, LE_HEX if image.order == "<" else BE_HEX))
+    number = LE_HEX if image.order == "<" else BE_HEX
+    codec = Codec(number.decode, lambda value, _size: number.encode(value, 4), number.show)
+    nodes.append(Leaf("crc", base + crc, base + crc + 4, Role.VALUE, codec))
     return nodes
 
 

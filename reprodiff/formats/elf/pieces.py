@@ -172,43 +172,93 @@ def _gap(
     found.add(base + a0, base + a1, base + b0, base + b1)
 
 
-TEXT = re.compile(rb"[^\0]{4,}\0")
+TEXT = re.compile(rb"[^\0]{4,}")
+
+
+def _whole(data: bytes, start: int, stop: int) -> list[re.Match[bytes]]:
+    """Return the runs without zeros in a range that are not part of longer ones."""
+    return [
+        match
+        for match in TEXT.finditer(data, start, stop)
+        if data[match.start() - 1 : match.start()] in {b"\0", b""}
+        and data[match.end() : match.end() + 1] in {b"\0", b""}
+    ]
 
 
 def permuted(pieces: list[Piece], left: bytes, right: bytes) -> list[Piece]:
-    """Pair equal strings that the pieces do not pair because they stand in another order."""
+    """Pair strings that the pieces do not pair because they stand in another order: equal ones, and those that changed
+    where equal ones moved; paths also where a piece has more strings on one side: longer ones are aligned otherwise."""
     odd = [p for p in pieces if p.name is None and left[p.l0 : p.l1] != right[p.r0 : p.r1]]
-    places: dict[bytes, list[tuple[int, int, Piece]]] = {}
-    for piece in reversed(odd):
-        shift = piece.l0 - piece.r0
-        for match in reversed(list(TEXT.finditer(right, piece.r0, piece.r1))):
-            if not (piece.equal and left[match.start() + shift : match.end() + shift] == match[0]):
-                places.setdefault(match[0], []).append((*match.span(), piece))
-    cuts: dict[Piece, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
-    found = [piece for piece in pieces if piece not in odd]
-    for piece in odd:
-        shift = piece.r0 - piece.l0
-        for match in TEXT.finditer(left, piece.l0, piece.l1):
-            if piece.equal and right[match.start() + shift : match.end() + shift] == match[0]:
-                continue
-            twins = places.get(match[0])
-            if twins:
-                start, stop, other = twins.pop()
-                found.append(Piece(*match.span(), start, stop))
-                cuts.setdefault(piece, ([], []))[0].append(match.span())
-                cuts.setdefault(other, ([], []))[1].append((start, stop))
-    for piece in odd:
-        if piece not in cuts:
-            found.append(piece)
+    ones: list[tuple[int, int]] = []
+    twos: list[tuple[int, int]] = []
+    uneven: set[int] = set()
+    homes: tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]] = ({}, {})
+    for number, piece in enumerate(odd):
+        here, there = _whole(left, piece.l0, piece.l1), _whole(right, piece.r0, piece.r1)
+        if piece.equal:
+            shift = piece.r0 - piece.l0
+            stay = {m.start() for m in here if right[m.start() + shift : m.end() + shift] == m[0]}
+            here = [m for m in here if m.start() not in stay]
+            there = [m for m in there if m.start() - shift not in stay]
+        if len(here) != len(there):
+            uneven.add(number)
+        ones += [m.span() for m in here]
+        twos += [m.span() for m in there]
+        homes[0].update((m.span(), number) for m in here)
+        homes[1].update((m.span(), number) for m in there)
+    places: dict[bytes, list[tuple[int, int]]] = {}
+    for span in sorted(twos, reverse=True):
+        places.setdefault(right[slice(*span)], []).append(span)
+    pairs = [(span, places[text].pop()) for span in sorted(ones) if places.get(text := left[slice(*span)])]
+    moved = bool(pairs)
+    used = {one for one, _two in pairs}, {two for _one, two in pairs}
+    rest = [
+        [
+            span
+            for span in sorted(spans)
+            if span not in known
+            and (moved or (home[span] in uneven and b"/" in data[slice(*span)]))
+            and texts(data[slice(*span)], data[slice(*span)])
+        ]
+        for spans, known, data, home in ((ones, used[0], left, homes[0]), (twos, used[1], right, homes[1]))
+    ]
+    pairs += [
+        (one, two)
+        for one, two in pair_strings(left, right, *rest)
+        if one and two and _similar(left[slice(*one)], right[slice(*two)])
+    ]
+    if not pairs:
+        return pieces
+    cuts: tuple[dict[int, list[tuple[int, int]]], dict[int, list[tuple[int, int]]]] = ({}, {})
+    for one, two in pairs:
+        cuts[0].setdefault(homes[0][one], []).append(one)
+        cuts[1].setdefault(homes[1][two], []).append(two)
+    wrong = set(map(id, odd))
+    found = [piece for piece in pieces if id(piece) not in wrong]
+    found += [Piece(*one, *two) for one, two in pairs]
+    alone: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    for number, piece in enumerate(odd):
+        lefts = _outside(piece.l0, piece.l1, sorted(cuts[0].get(number, [])))
+        rights = _outside(piece.r0, piece.r1, sorted(cuts[1].get(number, [])))
+        if len(lefts) == len(rights):
+            found += [Piece(*a, *b) for a, b in zip(lefts, rights, strict=True)]
             continue
-        ones = _outside(piece.l0, piece.l1, cuts[piece][0])
-        twos = _outside(piece.r0, piece.r1, sorted(cuts[piece][1]))
-        if [(a - piece.l0, b - piece.l0) for a, b in ones] == [(a - piece.r0, b - piece.r0) for a, b in twos]:
-            found += [Piece(a, b, c, d) for (a, b), (c, d) in zip(ones, twos, strict=True)]
-            continue
-        found += [Piece(a, b, 0, 0) for a, b in ones]
-        found += [Piece(0, 0, a, b) for a, b in twos]
-    return found
+        for side, (data, spans) in enumerate(((left, lefts), (right, rights))):
+            for span in spans:
+                if data[slice(*span)].strip(b"\0"):
+                    alone[side].append(span)
+                else:
+                    found.append(Piece(0, 0, *span) if side else Piece(*span, 0, 0))
+    if len(alone[0]) == len(alone[1]):
+        return found + [Piece(*a, *b) for a, b in zip(*map(sorted, alone), strict=True)]
+    return found + [Piece(*a, 0, 0) for a in alone[0]] + [Piece(0, 0, *b) for b in alone[1]]
+
+
+def _similar(one: bytes, two: bytes) -> bool:
+    """Tell whether two strings have half of the shorter one in common, at their ends."""
+    most = min(len(one), len(two))
+    tail = common_suffix(one, two, most)
+    return 2 * (tail + common_prefix(one[: len(one) - tail], two[: len(two) - tail])) >= most
 
 
 def _outside(start: int, stop: int, cuts: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -263,6 +313,9 @@ def strings(left: bytes, right: bytes) -> list[Piece]:
     cut = left.find(b"\0", max(len(left) - tail - 1, 0))
     tail = len(left) - cut - 1 if cut >= 0 and tail else 0
     tail = min(tail, len(right) - head, len(left) - head)
+    if len(left) == len(right) and b"" in {side[head : len(side) - tail].strip(b"\0") for side in (left, right)}:
+        # A string that was emptied in place.
+        return identity(len(left), len(right))
     ones, twos = _split(left, head, len(left) - tail), _split(right, head, len(right) - tail)
     places: dict[bytes, list[int]] = {}
     for i, j in reversed(twos):

@@ -109,8 +109,8 @@ class Side:
             seen[label, scope] = number + 1
             start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
             if 0 <= start <= sections[shndx].size:
-                size = min(size, sections[shndx].size - start)
-                found.setdefault(shndx, []).append(Symbol(start, size, (label, scope, number)))
+                room = sections[shndx].size - start
+                found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
         for rows in found.values():
             rows.sort()
         return found

@@ -19,7 +19,6 @@ from reprodiff.formats.elf.names import (
     SHT_PROGBITS,
 )
 from reprodiff.formats.elf.pieces import (
-    PRINTED,
     Piece,
     Pieces,
     Symbol,
@@ -191,7 +190,9 @@ class Both:
     def _code(self) -> list[Pair]:
         """Return the pairs of code, whatever tables say that they are code."""
         tables = (b".eh_frame", b".debug_")
-        return [p for p in self.pairs if p.one.code and p.one.stored and p.two.stored and not p.one.name.startswith(tables)]
+        return [
+            p for p in self.pairs if p.one.code and p.one.stored and p.two.stored and not p.one.name.startswith(tables)
+        ]
 
     def _frames(self, pair: Pair) -> list[Piece] | None:
         """Align the records of a frame table by the functions that they describe; None where these did not move."""

@@ -255,6 +255,8 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     ones = twos = np.arange(min(len(a), len(b)))
     if len(a) != len(b):
         ones, twos = _by_place(both, pair, a, b)
+    elif left.type != ET_REL and not _places(both, pair, a, b).all():
+        ones, twos = _sorted_places(both, a, b)
     x, y = a[ones], b[twos]
     numbers = (
         (x["r_info"].astype(np.uint64) >> shift).astype(np.int64),
@@ -313,6 +315,17 @@ def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:
         return both.addresses.same(one, two)
     target = both.by_index.get(pair.one.info)
     return one == two if target is None else both.pieces(target).to(one) == two
+
+
+def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
+    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table."""
+    one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
+    moved = both.addresses.to(one)
+    lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
+    if not (moved[lefts] == two[rights]).all():
+        return np.arange(len(a)), np.arange(len(b))
+    order = np.argsort(lefts, kind="stable")
+    return np.arange(len(a)), rights[order]
 
 
 def _by_place(both: Both, pair: Pair, a: Any, b: Any) -> tuple[Any, Any]:

@@ -96,7 +96,7 @@ def search_paths(image: Image) -> list[tuple[int, bytes]]:
         for tag, value in image.dynamic(image.data(section))
         if tag in {DT_RPATH, DT_RUNPATH}
         for entry in string(text, value).split(b":")
-        if not entry.startswith((b"$ORIGIN", b"${ORIGIN}", b"$LIB")) and not SYSTEM.match(entry)
+        if entry and not entry.startswith((b"$ORIGIN", b"${ORIGIN}", b"$LIB")) and not SYSTEM.match(entry)
     ]
 
 
@@ -119,6 +119,8 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         return
     if one.type == SHT_NOTE or one.name == b".gnu_debuglink":
         walk.nodes(a, b, where, ())
+    elif one.name == b".eh_frame_hdr" and len(left) == len(right) and dynamic.lookup_moved(both, pair):
+        walk.put_follow(where, (), (one.offset, one.offset + one.size), (two.offset, two.offset + two.size), RAW)
     elif check is not None:
         check(walk, both, pair, where)
     else:
