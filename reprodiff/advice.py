@@ -33,6 +33,7 @@ def advise(
     """
     rules = [claimed.rule for finding in explanation.findings.values() for claimed in finding.claimed]
     rules += [rule for finding in explanation.findings.values() for rule, _comparison, _order in finding.orders]
+    rules += [item.rule for item in explanation.consequences if item.rule is not None and item.rule.action is not None]
     reencoded = any(isinstance(rule.action, Reencode) for rule in rules)
     enable = tuple(sorted({rule.cause for rule in rules if rule.opt_in and not isinstance(rule.action, Reencode)}))
     book = books(frozenset(enable))

@@ -157,17 +157,18 @@ class _Run:
             sums[sure] += change.size
         for rule, sure, found in claimed.values():
             if sure == "consequence":
-                self.record(comparison, where, found)
+                self.record(comparison, where, found, rule)
                 continue
             causes.add(rule.cause)
             self.fold(comparison, where, rule, sure, found, evidence)
 
-    def record(self, comparison: Comparison, where: str, changes: list[Change]) -> None:
+    def record(self, comparison: Comparison, where: str, changes: list[Change], rule: Rule) -> None:
         """Note changes that follow from contents elsewhere, or from what else differs in the same stream."""
         sources = [source for change in changes for source in self.recorded.get(id(change), [comparison])]
         self._pending.append((len(self.consequences), sources))
         path = f"{comparison.path}!/{where}"
-        self.consequences.append(Consequence(path, (), len(changes), sum(change.size for change in changes)))
+        size = sum(change.size for change in changes)
+        self.consequences.append(Consequence(path, (), len(changes), size, rule))
 
     def judge(self, change: Change, rules: tuple[Rule, ...], evidence: Evidence) -> tuple[Rule | None, str]:
         kind = change.kind

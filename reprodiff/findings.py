@@ -54,6 +54,7 @@ class Consequence(NamedTuple):
     of: tuple[str, ...]
     places: int
     bytes: int
+    rule: Rule | None = None
 
 
 class Unexplained(NamedTuple):
