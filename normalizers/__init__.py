@@ -12,7 +12,28 @@ from reprodiff.rules import Policy, Rule, Rules
 from reprodiff.sources import Source
 from reprodiff.tree import Group
 
-FORMATS = ("ar", "bzip2", "compressed", "cpio", "directory", "elf", "gzip", "javadoc", "lz4", "lzma", "macho", "manifest", "pe", "qrc", "rcc", "tar", "text", "xz", "zip", "zstd")
+FORMATS = (
+    "ar",
+    "bzip2",
+    "compressed",
+    "cpio",
+    "directory",
+    "elf",
+    "gzip",
+    "javadoc",
+    "lz4",
+    "lzma",
+    "macho",
+    "manifest",
+    "pe",
+    "qrc",
+    "rcc",
+    "tar",
+    "text",
+    "xz",
+    "zip",
+    "zstd",
+)
 
 
 @cache

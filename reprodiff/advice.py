@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from reprodiff.budget import Budget
-from reprodiff.compare import Change, Comparison
+from reprodiff.comparison import Change, Comparison
 from reprodiff.errors import ReprodiffError
 from reprodiff.findings import Claimed, Explanation
 from reprodiff.prove import same_bytes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reprodiff.budget import Budget
 from reprodiff.codecs import printable
-from reprodiff.compare import Comparison, compare
+from reprodiff.compare import compare
+from reprodiff.comparison import Comparison
 from reprodiff.errors import ReprodiffError
 from reprodiff.findings import Explanation
 from reprodiff.report import model

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from reprodiff.compare import Comparison
+from reprodiff.comparison import Comparison
 from reprodiff.sources import Source, chunks
 
 # Hexadecimal or base64 of a digest of 16 bytes or more, or a number that may be a size.

@@ -13,7 +13,8 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from reprodiff.budget import Budget
-from reprodiff.compare import SMALL, Comparison, Notice, Walk, both
+from reprodiff.compare import Walk
+from reprodiff.comparison import SMALL, Comparison, Notice, both
 from reprodiff.errors import ReprodiffError
 from reprodiff.formats.directory import DIRECTORY, FILE, NAME, PACK, STATUS, SYMLINK, TYPE_ONLY, Extras, Listing
 from reprodiff.sources import File

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from reprodiff.compare import Change, Comparison
+from reprodiff.comparison import Change, Comparison
 from reprodiff.digests import Digests, followed
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Node, Record, Table, children

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reprodiff.codecs import show_bytes, show_time
-from reprodiff.compare import Change, Comparison, Notice, Order
+from reprodiff.comparison import Change, Comparison, Notice, Order
 from reprodiff.digests import Digests
 from reprodiff.evidence import Evidence
 from reprodiff.findings import (
@@ -40,9 +40,7 @@ def explain(top: Comparison, rules_for: Callable[[str], Rules]) -> Explanation:
     run.stream(top, None)
     run.settle()
     recorded = bool(run.recorded) or run.closed
-    return Explanation(
-        run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded, run.spans
-    )
+    return Explanation(run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded, run.spans)
 
 
 class _Run:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from reprodiff.codecs import RAW, Codec, show_bytes
-from reprodiff.compare import Change, Comparison, Notice, Order
+from reprodiff.comparison import Change, Comparison, Notice, Order
 from reprodiff.rules import Rule
 from reprodiff.spans import Span
 from reprodiff.tree import Group

@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from reprodiff.budget import Budget
 from reprodiff.codecs import printable
-from reprodiff.compare import Change, Comparison, compare
+from reprodiff.compare import compare
+from reprodiff.comparison import Change, Comparison
 from reprodiff.encoders import LABELS
 from reprodiff.errors import LimitError, NormalizeError, ReprodiffError
 from reprodiff.replace import Original, create, is_temporary, replace

@@ -11,7 +11,7 @@ from typing import Any
 
 from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
-from reprodiff.compare import Change, Comparison, Order
+from reprodiff.comparison import Change, Comparison, Order
 from reprodiff.findings import Claimed, Explanation
 from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort

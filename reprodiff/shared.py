@@ -5,7 +5,7 @@ differs and applied everywhere. One inferred constant explains many places; a pl
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from reprodiff.compare import Comparison
+from reprodiff.comparison import Comparison
 from reprodiff.paths import Root, applies, heads, is_source, paths, system
 
 CHANGES_MAX = 20_000

@@ -175,7 +175,10 @@ EVIL = ("red\x1b[31mname", "new\nline", "bell\x07", "bidi\u202egnp.exe", "zero\u
 @pytest.mark.parametrize("report_kind", ["--text", "--json", "--markdown", "--html"])
 def test_names_cannot_draw_on_the_terminal(tmp_path, report_kind):
     one, two = pair(
-        tmp_path, tar(*((n, b"left") for n in EVIL), ("gone" + EVIL[0], b"")), tar(*((n, b"right") for n in EVIL)), ".tar"
+        tmp_path,
+        tar(*((n, b"left") for n in EVIL), ("gone" + EVIL[0], b"")),
+        tar(*((n, b"right") for n in EVIL)),
+        ".tar",
     )
     done = run(one, two, report_kind, "-")
     assert done.returncode == 1

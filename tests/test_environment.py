@@ -9,7 +9,16 @@ import pytest
 
 from fixtures import FIXTURES
 
-CASES = ["gzip/mtime", "tar/mixed", "targz/mixed", "zip/timezone", "jar/nested", "ar/order", "cpio/order", "tarxz/mtime"]
+CASES = [
+    "gzip/mtime",
+    "tar/mixed",
+    "targz/mixed",
+    "zip/timezone",
+    "jar/nested",
+    "ar/order",
+    "cpio/order",
+    "tarxz/mtime",
+]
 ENVIRONMENTS = [
     {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "0"},
     {"TZ": "Asia/Kathmandu", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "USER": "somebody", "HOME": "/nonexistent"},

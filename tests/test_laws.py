@@ -471,5 +471,3 @@ def test_no_clock_zone_locale_or_hash_order_in_a_report():
 def test_the_json_report_is_json():
     left, right = STORED[0].sides()
     assert json.loads(render(report(load(left), load(right))))["schema"] == "reprodiff.report/1"
-
-

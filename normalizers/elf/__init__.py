@@ -82,9 +82,9 @@ RULES: tuple[Rule, ...] = (
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)
         for place in ("elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*/object[*]", "elf/.data*", "elf/.qtmimedatabase")
     ),
-    Rule("elf/.data*/object[*]", "coverage-instrumentation", "checksums that coverage makes of paths and a random seed",
+    Rule("elf/.data*/object[*]", "gcov-stamp", "checksums that coverage makes of paths and a random seed",
          claim=claims.coverage_data),
-    Rule("elf/.data.rel*", "coverage-instrumentation", "the stamp that coverage makes of the clock and a random seed",
+    Rule("elf/.data.rel*", "gcov-stamp", "the stamp that coverage makes of the clock and a random seed",
          claim=claims.coverage_data),
     # The dynamic section.
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",

@@ -479,7 +479,14 @@ def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
         if where.endswith(("/function[*]", "/object[*]"))
     )
     total = max(len(other.left) for other in evidence.comparison.orders)
-    if _tools_differ(evidence) or 2 * changed > max(total, 2):
+    # Functions that other flags made anew stand in another order too, but have another length.
+    resized = sum(
+        change.l1 - change.l0 != change.r1 - change.r0
+        for where, changes in evidence.comparison.changes.items()
+        if where.startswith("elf/.text")
+        for change in changes
+    )
+    if _tools_differ(evidence) or 2 * changed > max(total, 2) or 4 * resized > max(total, 4):
         return None
     # Without symbols data that nothing names cannot be followed: then less is certain.
     return "origin" if 10 * changed <= max(total, 10) else "suspected"

@@ -65,8 +65,16 @@ class Walk(Protocol):
         """Compare the fields of two records of one table; a, b: their bytes; where: their place."""
 
     def value(
-        self, where: str, keys: tuple[bytes, ...], at: tuple[int, int], left: bytes, right: bytes, codec: Codec, /,
-        *, follows: bool = False,
+        self,
+        where: str,
+        keys: tuple[bytes, ...],
+        at: tuple[int, int],
+        left: bytes,
+        right: bytes,
+        codec: Codec,
+        /,
+        *,
+        follows: bool = False,
     ) -> None:
         """Note a field of one size on both sides that differs. at: where it starts on either side; follows: whether
         it is DERIVED and was seen to hold on both."""
@@ -135,17 +143,39 @@ FORMATS: tuple[Entry, ...] = (
         "gzip", ((0, b"\x1f\x8b\x08"),), "every header field and flag, several members; payload entered", payload=True
     ),
     # A v7 header has no magic, but like all others a checksum that ends in NUL, space, or both.
-    Entry("tar", ((257, b"ustar"), (154, b"\0 "), (154, b" \0"), (155, b"\0")), "v7, ustar, GNU, pax; every field and record; members entered", "probe"),
+    Entry(
+        "tar",
+        ((257, b"ustar"), (154, b"\0 "), (154, b" \0"), (155, b"\0")),
+        "v7, ustar, GNU, pax; every field and record; members entered",
+        "probe",
+    ),
     Entry("xz", ((0, b"\xfd7zXZ\0"),), "headers, index, several streams; payload entered", payload=True),
     Entry("bzip2", ((0, b"BZh"),), "level, several streams; payload entered", "probe", payload=True),
     # Both may start with skippable frames, whose magic differs in its first byte.
-    Entry("zstd", ((0, b"\x28\xb5\x2f\xfd"), (1, b"\x2a\x4d\x18")), "frame headers, skippable frames; payload entered",
-          "probe", payload=True),
-    Entry("lz4", ((0, b"\x04\x22\x4d\x18"), (0, b"\x02\x21\x4c\x18"), (1, b"\x2a\x4d\x18")),
-          "frame headers, skippable and legacy frames; payload entered", "probe", payload=True),
-    Entry("rcc", tuple((0, b"qres\0\0\0" + bytes([version])) for version in (1, 2, 3)),
-          "Qt resources, versions 1 to 3: nodes, names, data; contents entered"),
-    Entry("elf", ((0, b"\x7fELF"),), "headers, sections, symbols, relocations, notes, DWARF units; code and data by what they refer to"),
+    Entry(
+        "zstd",
+        ((0, b"\x28\xb5\x2f\xfd"), (1, b"\x2a\x4d\x18")),
+        "frame headers, skippable frames; payload entered",
+        "probe",
+        payload=True,
+    ),
+    Entry(
+        "lz4",
+        ((0, b"\x04\x22\x4d\x18"), (0, b"\x02\x21\x4c\x18"), (1, b"\x2a\x4d\x18")),
+        "frame headers, skippable and legacy frames; payload entered",
+        "probe",
+        payload=True,
+    ),
+    Entry(
+        "rcc",
+        tuple((0, b"qres\0\0\0" + bytes([version])) for version in (1, 2, 3)),
+        "Qt resources, versions 1 to 3: nodes, names, data; contents entered",
+    ),
+    Entry(
+        "elf",
+        ((0, b"\x7fELF"),),
+        "headers, sections, symbols, relocations, notes, DWARF units; code and data by what they refer to",
+    ),
     Entry(
         "pe",
         ((0, b"MZ"), (0, b"\x64\x86"), (0, b"\x4c\x01"), (0, b"\x64\xaa"), (0, b"\xc4\x01"), (0, b"\0\0\xff\xff")),
@@ -155,22 +185,34 @@ FORMATS: tuple[Entry, ...] = (
     Entry(
         "macho",
         (
-            (0, b"\xcf\xfa\xed\xfe"), (0, b"\xce\xfa\xed\xfe"), (0, b"\xfe\xed\xfa\xcf"), (0, b"\xfe\xed\xfa\xce"),
-            (0, b"\xca\xfe\xba\xbe"), (0, b"\xca\xfe\xba\xbf"),
+            (0, b"\xcf\xfa\xed\xfe"),
+            (0, b"\xce\xfa\xed\xfe"),
+            (0, b"\xfe\xed\xfa\xcf"),
+            (0, b"\xfe\xed\xfa\xce"),
+            (0, b"\xca\xfe\xba\xbe"),
+            (0, b"\xca\xfe\xba\xbf"),
         ),
         "load commands, sections, symbols, code signature; the files of a fat binary entered",
         "probe",
     ),
     # The magic of ISO 9660 lies behind the head; `lzma` has none, but likely numbers: after all that have one.
-    Entry("archive", (), "7z, cab, iso9660, rar, xar, lha, warc: members through libarchive, the container as bytes",
-          "probe"),
+    Entry(
+        "archive",
+        (),
+        "7z, cab, iso9660, rar, xar, lha, warc: members through libarchive, the container as bytes",
+        "probe",
+    ),
     Entry("lzma", (), "properties, sizes; payload entered", "probe", payload=True),
     Entry(
         "zip",
         ((0, b"PK\3\4"), (0, b"PK\5\6")),
         "every field of headers, extra fields, directory, zip64; signing block; members entered",
     ),
-    Entry("ar", ((0, b"!<arch>\n"), (0, b"!<thin>\n")), "GNU, BSD, thin, .deb; headers, names, symbol tables; members entered"),
+    Entry(
+        "ar",
+        ((0, b"!<arch>\n"), (0, b"!<thin>\n")),
+        "GNU, BSD, thin, .deb; headers, names, symbol tables; members entered",
+    ),
     Entry(
         "cpio",
         ((0, b"070701"), (0, b"070702"), (0, b"070707"), (0, b"\xc7\x71"), (0, b"\x71\xc7")),
