@@ -13,12 +13,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from reprodiff.budget import Budget
-from reprodiff.compare import Walk
+from reprodiff.compare import compare
 from reprodiff.comparison import SMALL, Comparison, Notice, both
 from reprodiff.errors import ReprodiffError
 from reprodiff.formats.directory import DIRECTORY, FILE, NAME, PACK, STATUS, SYMLINK, TYPE_ONLY, Extras, Listing
 from reprodiff.sources import File
 from reprodiff.tree import Group, Record
+from reprodiff.walk import Walk
 
 PIECE = 1 << 20
 # Files from which on two threads compare them.
@@ -195,7 +196,7 @@ def compare_directories(
     found = Comparison(path, one.listing, two.listing)
     found.format = NAME
     found.roots = (one.listing.tree(), two.listing.tree())
-    walk = Walk(found, budget)
+    walk = Walk(found, budget, compare)
     pairs = list(_pairs(one, two))
     equal = _equal(one, two, pairs)
     for here, there in pairs:
