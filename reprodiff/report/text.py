@@ -16,7 +16,8 @@ def render(report: dict[str, Any], *, colour: bool = False, hint: str = "") -> s
     paint = _painter(colour)
     lines = [_headline(report, paint), ""]
     causes = report["causes"]
-    width = max([len(c["family"]) for c in causes] + [11]) + 2
+    kinds = [notice["kind"] for notice in report["notices"]]
+    width = max(map(len, ["unexplained", *kinds, *(c["family"] for c in causes)])) + 2
     columns = [
         max([len(text) for text in column] + [0]) + 2 for column in ([c["id"] for c in causes], map(amount, causes))
     ]
