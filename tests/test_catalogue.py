@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import normalizers
 from normalizers.catalogue import Cause, load
 
 CAUSES = list(load().values())
@@ -84,3 +85,15 @@ def test_references_are_urls(cause: Cause):
         assert url.scheme == "https"
         assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", url.netloc)
         assert not re.search(r"[\s<>\"]", reference)
+
+
+def test_what_rules_do_is_what_the_catalogue_says():
+    """ "yes": `normalize` does it; "opt-in": when asked; "no": never. Causes without rules yet keep what they may be."""
+    done = {}
+    for name in normalizers.FORMATS:
+        for rule in normalizers.rules(name):
+            kind = "no" if rule.action is None else "opt-in" if rule.opt_in else "yes"
+            done.setdefault(rule.cause, set()).add(kind)
+    for cause, kinds in done.items():
+        expected = next(kind for kind in ("yes", "opt-in", "no") if kind in kinds)
+        assert load()[cause].normalizable == expected, cause
