@@ -19,6 +19,7 @@ from normalizers.zip.claims import (
     known_extra,
     known_owner,
     level,
+    listed,
     made_by,
     made_by_told,
     mode,
@@ -107,6 +108,7 @@ RULES: tuple[Rule, ...] = (
          Sort(in_order), "moved", sortable, orders),
     Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "changed", zeros),
     Rule("zip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "one-sided", zeros),
+    Rule(ENTRY, "file-set-difference", "the directory entry of a member that one side alone has", None, "one-sided", listed),
     *(rule for place in (MEMBER, ENTRY) for rule in (
         Rule(place, "member-rename", "the same content under another name", None, "one-sided", renamed, new_name),
         Rule(place, "file-set-difference", "a member that one side alone has", None, "one-sided", missing),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from normalizers.common import umask_mode
 from normalizers.compressors import another_encoder, encoders_named
@@ -403,3 +403,13 @@ def encoders(change: Any, evidence: Any) -> tuple[str, str]:
 def same_content(change: Any, _evidence: Any) -> Sure | None:
     """Claim equal contents in other bytes."""
     return "origin" if change.same else None
+
+
+def listed(change: Any, evidence: Any) -> Literal["consequence"] | None:
+    """Claim the directory entry of a member that one side alone has: it follows from the member."""
+    return "consequence" if (change.kind, change.keys[-1]) in evidence.once(_members_alone) else None
+
+
+def _members_alone(evidence: Any) -> set[tuple[str, bytes]]:
+    changes = evidence.comparison.changes.get("zip/member[*]", ())
+    return {(change.kind, change.keys[-1]) for change in changes}
