@@ -17,6 +17,7 @@ from normalizers.common import (
     zero,
 )
 from normalizers.patterns import Sure, builders, is_umask
+from normalizers.streams import zeros
 from reprodiff.formats.cpio import BLOCK, IFDIR, IFLNK, IFMT, Member, Stat, fill_block, stat
 from reprodiff.rules import UNIFY, Number, Policy, Rederive, Rule, Set, Sort
 from reprodiff.sources import Source
@@ -229,12 +230,8 @@ def _checks(member: Group) -> bool:
     return check == 0 or (sums and check == sum(_content(member)) & 0xFFFFFFFF)
 
 
-def _zeros(change: Any, _evidence: Any) -> Sure | None:
-    return None if (change.left or b"").strip(b"\0") or (change.right or b"").strip(b"\0") else "origin"
-
-
 def _other_padding(change: Any, evidence: Any) -> Sure | None:
-    return _zeros(change, evidence) and _other_dialect(change, evidence)
+    return zeros(change, evidence) and _other_dialect(change, evidence)
 
 
 def _identity(field: str) -> Any:
@@ -358,7 +355,7 @@ def _rules(row: str) -> tuple[Rule, ...]:
         Rule(f"{header}/{{rdev,rdevmajor,rdevminor}}", "cpio-format", _FORMAT, None, "one-sided", _same_device),
         Rule(f"{header}/{{magic,namesize,filesize}}", "cpio-format", _FORMAT, claim=_spelling_of_sizes),
         Rule(f"{row}/member[*]/{{namepad,padding}}", "cpio-format", _FORMAT, None, "one-sided", _other_padding),
-        Rule(f"{row}/member[*]/{{namepad,padding}}", "sparse-or-padding", padding, Rederive(), claim=_zeros,
+        Rule(f"{row}/member[*]/{{namepad,padding}}", "sparse-or-padding", padding, Rederive(), claim=zeros,
              opt_in=True),
         Rule(f"{row}/trailer/namepad", "cpio-format", _FORMAT, None, "one-sided", _other_padding),
         Rule(f"{row}/trailer/header", "cpio-format", _FORMAT, None, "one-sided", _other_dialect),

@@ -1,10 +1,8 @@
 """Opinions about gzip files."""
 
-from typing import Any
-
 from normalizers.common import clamp, zero
 from normalizers.compressors import another_encoder, encoders_named
-from normalizers.patterns import Sure
+from normalizers.streams import zeros
 from reprodiff.rules import Drop, Reencode, Rule, Set
 
 UNKNOWN_SYSTEM = 255
@@ -45,14 +43,9 @@ def _rules(at: str) -> tuple[Rule, ...]:
     )
 
 
-def _zeros(change: Any, _evidence: Any) -> Sure | None:
-    kept = [data for data in (change.left, change.right) if data is not None]
-    return "origin" if kept and not any(data.strip(b"\0") for data in kept) else None
-
-
 RULES: tuple[Rule, ...] = (
     *_rules("gzip"),
     *_rules("gzip/member[*]"),
-    Rule("gzip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "changed", _zeros),
-    Rule("gzip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "one-sided", _zeros),
+    Rule("gzip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "changed", zeros),
+    Rule("gzip/trailing", "sparse-or-padding", "zeros that a tape or a block device added", None, "one-sided", zeros),
 )

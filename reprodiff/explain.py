@@ -25,7 +25,6 @@ from reprodiff.findings import (
     spans_of,
 )
 from reprodiff.rules import Rule, Rules
-from reprodiff.spans import Span
 from reprodiff.tree import Leaf
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def explain(top: Comparison, rules_for: Callable[[str], Rules]) -> Explanation:
     run.stream(top, None)
     run.settle()
     recorded = bool(run.recorded) or run.closed
-    return Explanation(run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded, run.spans)
+    return Explanation(run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded)
 
 
 class _Run:
@@ -52,7 +51,6 @@ class _Run:
         self.unexplained: list[Unexplained] = []
         self.accounts: list[Account] = []
         self.notices: list[Notice] = []
-        self.spans: dict[str, list[tuple[Span | None, Span | None]]] = {}
         self.recorded: dict[int, list[Comparison]] = {}
         self.closed = False
         self._digests: Digests | None = None
@@ -126,7 +124,6 @@ class _Run:
             left, right = sides(tally.first, comparison.places[where].codec)
             spans = spans_of(tally.first)
             self.unexplained.append(Unexplained(path, "changed", tally.bytes, spans, left, right))
-            self.spans.setdefault(comparison.path, []).append(spans)
         return {UNEXPLAINED} if comparison.follows else set()
 
     def place(
@@ -242,7 +239,6 @@ class _Run:
             if _is_partial(change):
                 # What lies inside is told above; that it is all that differs is not known.
                 spans = spans_of(change)
-                self.spans.setdefault(comparison.path, []).append(spans)
                 path = comparison.path_of(where, change.keys)
                 self.unexplained.append(Unexplained(path, change.kind, change.size, spans, "…", "…"))
                 sums[UNEXPLAINED] += change.size
@@ -289,7 +285,6 @@ class _Run:
         left, right = sides(change, codec)
         path = comparison.path_of(where, change.keys)
         pairs = change.spans or ((spans_of(change)),)
-        self.spans.setdefault(comparison.path, []).extend(pairs)
         if len(pairs) <= 1:
             spans = pairs[0]
         else:

@@ -93,7 +93,6 @@ class Explanation(NamedTuple):
     accounts: list[Account]
     notices: list[Notice]
     recorded: bool
-    spans: dict[str, list[tuple[Span | None, Span | None]]]
 
     @property
     def complete(self) -> bool:

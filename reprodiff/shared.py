@@ -70,10 +70,6 @@ class Shared:
             used = used or root
         return used
 
-    def supported(self, root: Root) -> int:
-        """Return how many places differ by a root."""
-        return self.counts[root]
-
 
 def contradict(one: Root, two: Root) -> bool:
     """Tell whether two roots take one directory, or one below it, to different places."""

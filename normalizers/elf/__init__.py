@@ -11,7 +11,6 @@ from reprodiff.sources import Source
 from reprodiff.tree import Group
 
 DEBUG = "elf/.debug_*/string[*]"
-ZDEBUG = "elf/.zdebug_*/string[*]"
 # Strings of the program: constants, and sections of strings in object files.
 STRINGS = ("elf/.rodata*/string[*]", "elf/.data*/string[*]", "elf/.lrodata*/string[*]", "elf/.gopclntab/string[*]",
            "elf/.go.buildinfo/string[*]", "elf/.init.data*/string[*]", "elf/.init.rodata*/string[*]", "elf/__*/string[*]",

@@ -5,9 +5,10 @@ from importlib import import_module
 from typing import Any
 
 from reprodiff.budget import Budget
+from reprodiff.codecs import LE, LE_HEX
 from reprodiff.errors import FormatError, LimitError, MissingLibraryError
 from reprodiff.sources import Source
-from reprodiff.tree import Refs
+from reprodiff.tree import Group, Leaf, Node, Refs, Role, listed
 
 FIRST = 1 << 12
 INPUT = 1 << 18
@@ -102,6 +103,61 @@ def skippable(source: Source, at: int) -> int | None:
         return None
     stop = at + SKIPPABLE_HEAD + int.from_bytes(head[4:], "little")
     return stop if stop <= source.size else None
+
+
+def tree(name: str, title: str, source: Source, budget: Budget, run: Callable[[int], Leaf | None]) -> Group:
+    """Return the tree of a file of frames and skippable frames; what is neither ends it and is a leaf `trailing`.
+
+    title: the format as people call it; run: decodes the frames in a row that begin at an offset to one payload, None where none begins there.
+    Raises FormatError where there is no frame at all.
+    """
+    nodes: list[Node] = []
+    payloads: dict[int, bytes] = {}
+    at = 0
+    while at < source.size:
+        node: Node | None = run(at)
+        if node is not None:
+            payloads[id(node)] = b"%d" % (len(payloads) + 1)
+        else:
+            stop = skippable(source, at)
+            if stop is None:
+                break
+            budget.count(1)
+            node = skippable_frame(at, stop)
+        nodes.append(node)
+        at = node.stop
+    if not payloads:
+        raise FormatError(f"no {title} frame at the start")
+    if len(payloads) > 1:
+        nodes = [
+            Group("frames", node.start, node.stop, listed([node]), payloads[id(node)]) if id(node) in payloads else node
+            for node in nodes
+        ]
+    if at < source.size:
+        nodes.append(Leaf("trailing", at, source.size))
+    return Group(name, 0, source.size, listed(nodes))
+
+
+def skippable_frame(at: int, stop: int) -> Group:
+    """Return the tree of a skippable frame."""
+    data = Leaf("user data", at + SKIPPABLE_HEAD, stop)
+    return Group(
+        "skippable",
+        at,
+        stop,
+        listed(
+            [
+                Leaf("magic number", at, at + 4, Role.VALUE, LE_HEX),
+                Leaf("frame size", at + 4, at + 8, Role.DERIVED, LE, derive=_derive_size, refs={"data": data}),
+                data,
+            ]
+        ),
+        str(at).encode(),
+    )
+
+
+def _derive_size(_raw: bytes, refs: Refs) -> bytes:
+    return refs.size("data").to_bytes(4, "little")
 
 
 def leads_to(source: Source, magics: tuple[bytes, ...]) -> bool:

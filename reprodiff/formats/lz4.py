@@ -11,7 +11,7 @@ from reprodiff.budget import Budget
 from reprodiff.codecs import LE, LE_HEX
 from reprodiff.errors import FormatError
 from reprodiff.formats import Format
-from reprodiff.formats.frames import SKIPPABLE_HEAD, Frames, accepted, leads_to, library, skippable
+from reprodiff.formats.frames import Frames, accepted, leads_to, library, tree
 from reprodiff.sources import Source, spool
 from reprodiff.tree import Content, Group, Leaf, Node, Refs, Role, Traits, listed
 
@@ -49,33 +49,11 @@ def read_header(data: bytes) -> Header:
 def parse(source: Source, budget: Budget) -> Group:
     """Decode the frames, run by run; what is neither frame nor skippable frame ends the file."""
     module = library("lz4.frame", "LZ4", "lz4", "python3-lz4")
-    nodes: list[Node] = []
-    payloads: list[Leaf] = []
-    at = 0
-    while at < source.size:
-        if source.read(at, at + 4) in {MAGIC, LEGACY}:
-            payload = _run(source, at, module, budget)
-            payloads.append(payload)
-            nodes.append(payload)
-            at = payload.stop
-            continue
-        stop = skippable(source, at)
-        if stop is None:
-            break
-        budget.count(1)
-        nodes.append(_skippable(at, stop))
-        at = stop
-    if not payloads:
-        raise FormatError("no LZ4 frame at the start")
-    if len(payloads) > 1:
-        numbers = {id(payload): str(number).encode() for number, payload in enumerate(payloads, 1)}
-        nodes = [
-            Group("frames", node.start, node.stop, listed([node]), numbers[id(node)]) if id(node) in numbers else node
-            for node in nodes
-        ]
-    if at < source.size:
-        nodes.append(Leaf("trailing", at, source.size))
-    return Group("lz4", 0, source.size, listed(nodes))
+
+    def run(at: int) -> Leaf | None:
+        return _run(source, at, module, budget) if source.read(at, at + 4) in {MAGIC, LEGACY} else None
+
+    return tree("lz4", "LZ4", source, budget, run)
 
 
 def _run(source: Source, at: int, module: Any, budget: Budget) -> Leaf:
@@ -135,27 +113,6 @@ def _legacy(source: Source, start: int, budget: Budget) -> Leaf:
         Role.PAYLOAD,
         content=Content("lz4", lambda _budget: decoded, None, layout, lambda: traits),
     )
-
-
-def _skippable(at: int, stop: int) -> Group:
-    data = Leaf("user data", at + SKIPPABLE_HEAD, stop)
-    return Group(
-        "skippable",
-        at,
-        stop,
-        listed(
-            [
-                Leaf("magic number", at, at + 4, Role.VALUE, LE_HEX),
-                Leaf("frame size", at + 4, at + 8, Role.DERIVED, LE, derive=_derive_size, refs={"data": data}),
-                data,
-            ]
-        ),
-        str(at).encode(),
-    )
-
-
-def _derive_size(_raw: bytes, refs: Refs) -> bytes:
-    return refs.size("data").to_bytes(4, "little")
 
 
 def _show_flags(value: int) -> str:

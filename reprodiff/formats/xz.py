@@ -16,7 +16,6 @@ from reprodiff.sources import Source, spool
 from reprodiff.tree import Content, Derive, Field, Group, Leaf, Node, Record, Refs, Role, Table, Traits, listed
 
 MAGIC = b"\xfd7zXZ\0"
-FOOTER_MAGIC = b"YZ"
 HEADER_SIZE = FOOTER_SIZE = 12
 MEMORY = 1 << 31
 

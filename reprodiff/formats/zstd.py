@@ -8,11 +8,20 @@ from typing import Any, NamedTuple
 
 from reprodiff.budget import Budget
 from reprodiff.codecs import LE, LE_HEX, RAW, Codec
-from reprodiff.errors import FormatError
 from reprodiff.formats import Format
-from reprodiff.formats.frames import SKIPPABLE_HEAD, Frames, accepted, human, leads_to, library, skippable
+from reprodiff.formats.frames import (
+    SKIPPABLE_HEAD,
+    Frames,
+    accepted,
+    human,
+    leads_to,
+    library,
+    skippable,
+    skippable_frame,
+    tree,
+)
 from reprodiff.sources import Source, spool
-from reprodiff.tree import Content, Group, Leaf, Node, Refs, Role, Traits, listed
+from reprodiff.tree import Content, Group, Leaf, Node, Refs, Role, Traits
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 PZSTD, SEEK_TABLE = 0x50, 0x5E
@@ -78,33 +87,11 @@ def extent(source: Source, at: int) -> int | None:
 def parse(source: Source, budget: Budget) -> Group:
     """Decode the frames, run by run; what is neither frame nor skippable frame ends the file."""
     module = _module()
-    nodes: list[Node] = []
-    payloads: list[Leaf] = []
-    at = 0
-    while at < source.size:
-        if _begins(source, at) is not None:
-            payload = _run(source, at, module, budget)
-            payloads.append(payload)
-            nodes.append(payload)
-            at = payload.stop
-            continue
-        stop = skippable(source, at)
-        if stop is None:
-            break
-        budget.count(1)
-        nodes.append(_skippable(at, stop))
-        at = stop
-    if not payloads:
-        raise FormatError("no Zstandard frame at the start")
-    if len(payloads) > 1:
-        numbers = {id(payload): str(number).encode() for number, payload in enumerate(payloads, 1)}
-        nodes = [
-            Group("frames", node.start, node.stop, listed([node]), numbers[id(node)]) if id(node) in numbers else node
-            for node in nodes
-        ]
-    if at < source.size:
-        nodes.append(Leaf("trailing", at, source.size))
-    return Group("zstd", 0, source.size, listed(nodes))
+
+    def run(at: int) -> Leaf | None:
+        return _run(source, at, module, budget) if _begins(source, at) is not None else None
+
+    return tree("zstd", "Zstandard", source, budget, run)
 
 
 def _module() -> Any:
@@ -168,27 +155,6 @@ def _seek_table(source: Source, frames: Frames) -> int:
     return stop
 
 
-def _skippable(at: int, stop: int) -> Group:
-    data = Leaf("user data", at + SKIPPABLE_HEAD, stop)
-    return Group(
-        "skippable",
-        at,
-        stop,
-        listed(
-            [
-                Leaf("magic number", at, at + 4, Role.VALUE, LE_HEX),
-                Leaf("frame size", at + 4, at + 8, Role.DERIVED, LE, derive=_derive_size, refs={"data": data}),
-                data,
-            ]
-        ),
-        str(at).encode(),
-    )
-
-
-def _derive_size(_raw: bytes, refs: Refs) -> bytes:
-    return refs.size("data").to_bytes(4, "little")
-
-
 def _show_descriptor(value: int) -> str:
     told = ["single segment"] if value & 32 else []
     told += ["checksum"] if value & 4 else []
@@ -240,12 +206,12 @@ def _layout(source: Source, start: int, spans: list[tuple[int, int]], end: int, 
     at = start
     for number, (first, stop) in enumerate(spans, 1):
         if first > at:
-            nodes.append(_skippable(at, first))
+            nodes.append(skippable_frame(at, first))
         whole = decoded if len(spans) == 1 else None
         nodes.append(Group("frame", first, stop, lambda group: _frame(source, group), str(number).encode(), whole))
         at = stop
     if end > at:
-        nodes.append(_skippable(at, end))
+        nodes.append(skippable_frame(at, end))
     return nodes
 
 

@@ -3,7 +3,6 @@
 from reprodiff.formats.tar.header import BLOCK, checksum, keywords, number, record_length, spell_number
 
 KEPT_TYPES = frozenset(b"01234567")
-REDUNDANT = (b"path", b"linkpath", b"uid", b"gid", b"uname", b"gname", b"size", b"mtime")
 
 
 def respell(head: bytes) -> bytes:
