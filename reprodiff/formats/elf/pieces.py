@@ -173,6 +173,8 @@ def _gap(
 
 
 TEXT = re.compile(rb"[^\0]{4,}")
+# Shorter runs that are no text recur by chance in tables of words.
+NUMBER = 8
 
 
 def _whole(data: bytes, start: int, stop: int) -> list[re.Match[bytes]]:
@@ -182,6 +184,7 @@ def _whole(data: bytes, start: int, stop: int) -> list[re.Match[bytes]]:
         for match in TEXT.finditer(data, start, stop)
         if data[match.start() - 1 : match.start()] in {b"\0", b""}
         and data[match.end() : match.end() + 1] in {b"\0", b""}
+        and (len(match[0]) >= NUMBER or _printable(match[0]))
     ]
 
 
