@@ -19,8 +19,8 @@ def holds(side: Any, section: Section) -> bool:
     try:
         if section.type == SHT_GNU_HASH:
             data = side.data(section)
-            if len(data) >= 16 and not any(data[16:]):
-                # GNU ld's table of a library that exports nothing counts from 1, whatever it imports.
+            if data == struct.pack(f"{image.order}4I", 1, 1, 1, 0) + bytes(image.word + 4):
+                # What GNU ld writes for a library that exports nothing counts from 1, whatever it imports.
                 return not any(name and place for name, place in rows)
             return _gnu(image, data, [name for name, _ in rows])
         return _sysv(image, side.data(section), [name for name, _ in rows])
@@ -48,7 +48,7 @@ def sysv(name: bytes) -> int:
 
 def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
     buckets, first, words, shift = struct.unpack_from(f"{image.order}4I", data)
-    if 16 + words * image.word + 4 * buckets > len(data):
+    if 16 + words * image.word + 4 * buckets > len(data) or first > len(names):
         return False
     bits = image.word * 8
     bloom = [0] * words

@@ -125,7 +125,8 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         "st_info": x["st_info"] == y["st_info"],
         "st_other": x["st_other"] == y["st_other"],
         "st_shndx": indexes[x["st_shndx"]] == y["st_shndx"],
-        "st_value": _values(both, x, y),
+        "st_value": _values(both, x, y)
+        | ((indexes[x["st_shndx"]] != y["st_shndx"]) & (x["st_value"] == y["st_value"])),
     }
     good["st_size"] = (x["st_size"] == y["st_size"]) | _sizes(both, x, y, good["st_value"])
     table = left.layout.symbol
