@@ -273,11 +273,11 @@ def _contents(both: Both, pair: Pair) -> bool:
 
 def _grown(both: Both, pair: Pair) -> bool:
     """Tell whether a section without bytes has the size that its symbols on both sides make: linkers fill up its end to
-    an alignment, which may take more where it starts elsewhere."""
+    an alignment, which may take more where it starts elsewhere, and between objects in another order."""
     pieces = both.pieces(pair)
     elsewhere = pair.one.addr % FILLED != pair.two.addr % FILLED
     return (
-        elsewhere
+        (elsewhere or pair.arranged)
         and bool(pieces.pieces)
         and all(
             piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)

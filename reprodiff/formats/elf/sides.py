@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_X86_64,
+    ET_REL,
     SHF_TLS,
     SHF_WRITE,
     SHT_NOBITS,
@@ -46,27 +48,31 @@ class Pair:
         self.one = one
         self.two = two
         self.moved = False
+        self.arranged = False
+        self._agreed = False
         self._pieces: Pieces | None = None
 
     @property
     def known(self) -> bool:
         return self._pieces is not None
 
-    def take(self, pieces: list[Piece] | None) -> None:
-        """Take a map that was made elsewhere."""
+    def take(self, pieces: list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
+        """Take a map that was made elsewhere; left, right: the bytes of the sections."""
         if pieces is not None:
-            self._pieces = Pieces(pieces)
+            self._pieces = Pieces(pieces, left, right)
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
         if self._pieces is None:
-            self._agree(left, right)
+            self.agree(left, right)
             self._pieces = self._align(left, right)
         return self._pieces
 
-    def _agree(self, left: Side, right: Side) -> None:
+    def agree(self, left: Side, right: Side) -> None:
+        """Let both sides agree on what the symbols of the section are."""
         ones, twos = left.named(self.one), right.named(self.two)
-        if ones or twos:
+        if (ones or twos) and not self._agreed:
+            self._agreed = True
             stored = self.one.stored and self.two.stored
             data = (left.data(self.one), right.data(self.two)) if stored else None
             rows = agreed(ones, twos, data, (self.one.size, self.two.size))
@@ -176,16 +182,44 @@ class Both:
         self.by_index = {pair.one.number: pair for pair in self.pairs}
         self._addresses: Addresses | None = None
         self._still: bool | None = None
+        self._arranged = False
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     def pieces(self, pair: Pair) -> Pieces:
         """Return the map of a section pair."""
+        if pair.one.alloc and not self._arranged:
+            self._arranged = True
+            self._arrange()
         if pair.one.stored and pair.two.stored and not pair.known:
             if pair.one.name == b".eh_frame":
                 pair.take(self._frames(pair))
             elif pair.one.name.startswith(b".debug_"):
                 pair.take(self._units(pair))
         return pair.pieces(self.left, self.right)
+
+    def _arrange(self) -> None:
+        """Make the maps of all that is loaded at once where functions or objects stand in another order."""
+        if self.left.image.type == ET_REL:
+            return
+        code = self._code()
+        for pair in code:
+            pair.pieces(self.left, self.right)
+        if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
+            from reprodiff.formats.elf.arrange import arrange
+
+            for pair in self.pairs:
+                if _mapped(pair.one):
+                    pair.agree(self.left, self.right)
+            arrange(self)
+
+    def _permuted(self, pair: Pair) -> bool:
+        """Tell whether the objects of a section that have symbols stand in another order."""
+        if pair.one.code or not self.left.named(pair.one):
+            return False
+        pair.agree(self.left, self.right)
+        homes = {symbol.key: symbol.start for symbol in self.right.named(pair.two)}
+        places = [homes[symbol.key] for symbol in self.left.named(pair.one) if symbol.key in homes]
+        return any(one > two for one, two in pairwise(places))
 
     def _code(self) -> list[Pair]:
         """Return the pairs of code, whatever tables say that they are code."""

@@ -323,10 +323,16 @@ def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
     one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
     moved = both.addresses.to(one)
     lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
-    if not (moved[lefts] == two[rights]).all():
+    if (moved[lefts] == two[rights]).all():
+        order = np.argsort(lefts, kind="stable")
+        return np.arange(len(a)), rights[order]
+    # What is left over stays in order.
+    places = {place: index for index, place in enumerate(two.tolist())}
+    twins = [places.pop(place, -1) for place in moved.tolist()]
+    if 2 * twins.count(-1) > len(twins):
         return np.arange(len(a)), np.arange(len(b))
-    order = np.argsort(lefts, kind="stable")
-    return np.arange(len(a)), rights[order]
+    rest = iter(sorted(set(range(len(b))) - set(twins)))
+    return np.arange(len(a)), np.array([next(rest) if twin < 0 else twin for twin in twins], np.int64)
 
 
 def _by_place(both: Both, pair: Pair, a: Any, b: Any) -> tuple[Any, Any]:

@@ -1,0 +1,701 @@
+"""The map of two programs whose functions and objects were linked in another order.
+
+What is known at first: functions and objects by their symbols, functions whose bytes without displacements occur once
+on each side, places that relocations with a name write to. From there references lead on: the word at a place in a part
+of the left side and the word at the same place of the same part on the right lead to what is the same, where that is
+not contradicted: both must begin there, nothing else may claim either, and their bytes must agree but for pointers. This
+goes on until nothing new is found. The map decides nothing by itself: every byte that differs must still be a pointer to
+what corresponds, and every place corresponds to one place only.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from reprodiff.formats.elf import links, x86
+from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.names import (
+    EM_386,
+    EM_X86_64,
+    ET_EXEC,
+    SHF_TLS,
+    SHF_WRITE,
+    SHT_FINI_ARRAY,
+    SHT_INIT_ARRAY,
+    SHT_NOBITS,
+    SHT_PREINIT_ARRAY,
+    SHT_PROGBITS,
+)
+from reprodiff.formats.elf.contents import NOPS
+from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols
+from reprodiff.formats.elf.region import Region, joined
+from reprodiff.formats.elf.words import gather
+
+ROUNDS_MAX = 64
+TEXT_MIN = 3
+# What fills up between functions is shorter.
+FILLED = 64
+FIXED = (b".eh_frame", b".note", b".interp", b".gnu.", b".dyn", b".rela", b".rel.")
+ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
+
+
+class Function:
+    """A function of one side. code: its bytes without displacements; key: of its symbol, None where it has none."""
+
+    __slots__ = ("code", "key", "number", "region", "size", "start")
+
+    def __init__(self, region: int, number: int, start: int, size: int, key: Any) -> None:
+        self.region, self.number, self.start, self.size, self.key = region, number, start, size, key
+        self.code: Any = None
+
+
+class Arrangement:
+    """What corresponds to what in two files, in the making."""
+
+    def __init__(self, both: Any) -> None:
+        self.both = both
+        self.left, self.right = both.left, both.right
+        self.sides = self.left, self.right
+        self.pairs = [p for p in both.pairs if _taken(p.one) and _taken(p.two)]
+        self.regions = []
+        for number, pair in enumerate(self.pairs):
+            stored = pair.one.stored and pair.two.stored
+            data = (self.left.data(pair.one), self.right.data(pair.two)) if stored else None
+            self.regions.append(Region(number, pair.one, pair.two, data))
+        order = sorted(range(len(self.regions)), key=lambda n: self.regions[n].one.place)
+        self.order = order
+        self.homes = [
+            np.array([self._section(n, side).place for n in sorted(order, key=lambda n, s=side: self._section(n, s).place)])
+            for side in (0, 1)
+        ]
+        self.sorted = [sorted(order, key=lambda n, s=side: self._section(n, s).place) for side in (0, 1)]
+        self.functions: tuple[list[list[Function]], list[list[Function]]] = ([], [])
+        self.twins: dict[tuple[int, int], int] = {}
+        self.taken: set[tuple[int, int]] = set()
+        self.classes: list[Any] = []
+        self.back: dict[tuple[int, int], Any] = {}
+
+    def _section(self, number: int, side: int) -> Section:
+        region = self.regions[number]
+        return region.two if side else region.one
+
+    # Where an address lies
+
+    def home(self, side: int, address: int) -> tuple[int, int] | None:
+        """Return (region, offset) of an address, None outside of all."""
+        index = int(np.searchsorted(self.homes[side], address, "right")) - 1
+        if index < 0:
+            return None
+        number = self.sorted[side][index]
+        section = self._section(number, side)
+        offset = address - section.place
+        return (number, offset) if offset < section.size else None
+
+    def _chart(self) -> None:
+        """Make arrays of what is known so far."""
+        rows = []
+        for region in self.regions:
+            a, b = region.one.place, region.two.place
+            rows += [(p.l0 + a, p.l1 + a, p.r0 + b) for p in region.found]
+        known = np.array(sorted(rows), np.int64).reshape(-1, 3)
+        self.starts, self.stops, self.others = known.T
+        right = np.argsort(self.others, kind="stable")
+        self.right_starts = self.others[right]
+        self.right_stops = (self.others + self.stops - self.starts)[right]
+
+    def to(self, places: Any) -> Any:
+        """Return the right addresses of left ones, -1 where that is not known."""
+        if not len(self.starts):
+            return np.full(len(places), -1, np.int64)
+        index = np.maximum(np.searchsorted(self.starts, places, "right") - 1, 0)
+        inside = (places >= self.starts[index]) & (places < self.stops[index])
+        return np.where(inside, self.others[index] + places - self.starts[index], -1)
+
+    def known(self, places: Any) -> Any:
+        """Tell which right addresses lie in what is known."""
+        if not len(self.right_starts):
+            return np.zeros(len(places), bool)
+        index = np.maximum(np.searchsorted(self.right_starts, places, "right") - 1, 0)
+        return (places >= self.right_starts[index]) & (places < self.right_stops[index])
+
+    # What is known at first
+
+    def run(self) -> None:
+        """Find all that can be."""
+        self._functions()
+        self._slots()
+        self._objects()
+        self._chart()
+        self._references()
+        for _ in range(ROUNDS_MAX):
+            self.both.left.budget.check_time()
+            if self._follow():
+                self._chart()
+                continue
+            if self._same_code():
+                self._chart()
+                continue
+            break
+        for _ in range(ROUNDS_MAX):
+            if not (self._loosely() or self._follow() or self._same_code()):
+                break
+            self._chart()
+
+    def _functions(self) -> None:
+        """Pair functions by symbol, then those whose code occurs once on each side."""
+        for number, region in enumerate(self.regions):
+            pair = self.pairs[number]
+            for side in (0, 1):
+                section = self._section(number, side)
+                rows = list(_functions_of(self.sides[side], section)) if pair.one.code and region.data else []
+                self.functions[side].append(
+                    [Function(number, index, *row) for index, row in enumerate(rows)]
+                )
+        keys: tuple[dict[Any, list[Function]], dict[Any, list[Function]]] = ({}, {})
+        for side in (0, 1):
+            for rows in self.functions[side]:
+                for function in rows:
+                    if function.key is not None:
+                        keys[side].setdefault((function.region, *function.key[:2]), []).append(function)
+        for key, ones in keys[0].items():
+            twos = keys[1].get(key, [])
+            if len(ones) == len(twos) == 1:
+                self._pair(ones[0], twos[0])
+        rest = [[f for rows in side for f in rows if not self._done(n, f)] for n, side in enumerate(self.functions)]
+        for side, rows in enumerate(rest):
+            self._blank(side, rows)
+        self._unique(*rest)
+
+    def _done(self, side: int, function: Function) -> bool:
+        key = function.region, function.number
+        return key in (self.taken if side else self.twins)
+
+    def _pair(self, one: Function, two: Function) -> bool:
+        if self._done(0, one) or self._done(1, two):
+            return False
+        if one.size == two.size and not self.regions[one.region].add(one.start, two.start, one.size):
+            return False
+        self.twins[one.region, one.number] = two.number
+        self.taken.add((two.region, two.number))
+        return True
+
+    def _blank(self, side: int, rows: list[Function]) -> None:
+        """Give functions their code without displacements."""
+        per: dict[int, list[Function]] = {}
+        for function in rows:
+            per.setdefault(function.region, []).append(function)
+        reader = self.sides[side]
+        machine = reader.image.machine
+        for number, functions in per.items():
+            section = self._section(number, side)
+            code = np.frombuffer(reader.data(section), np.uint8).copy()
+            if machine in {EM_386, EM_X86_64}:
+                every = 2 * len(functions) > len(self.functions[side][number])
+                fields = (
+                    reader.sweep(section)
+                    if every
+                    else reader.fields(section, np.array([f.start for f in functions], np.int64))
+                )
+                plain = reader.image.type != ET_EXEC and machine == EM_X86_64
+                at = fields.at[fields.kind != x86.ABSOLUTE] if plain else fields.at
+                for i in range(4):
+                    code[at + i] = 0
+                if section.name.startswith(b".plt"):
+                    # push of the number of a relocation
+                    at = fields.at[fields.kind == x86.ABSOLUTE]
+                    for i in range(4):
+                        code[at + i] = 0
+            data = code.tobytes()
+            for function in functions:
+                function.code = data[function.start : function.start + function.size]
+
+    def _unique(self, ones: list[Function], twos: list[Function]) -> None:
+        """Pair what occurs once, and keep what occurs more often for later."""
+        classes: dict[Any, tuple[list[Function], list[Function]]] = {}
+        for side, rows in enumerate((ones, twos)):
+            for function in rows:
+                label = function.key[:2] if function.key is not None else None
+                classes.setdefault((function.region, label, function.code), ([], []))[side].append(function)
+        self.classes = []
+        for key, both in classes.items():
+            if len(both[0]) == len(both[1]) == 1:
+                self._pair(both[0][0], both[1][0])
+            elif both[0] and both[1]:
+                self.classes.append((key, *both))
+
+    def _objects(self) -> None:
+        """Pair objects by symbol."""
+        for number, region in enumerate(self.regions):
+            pair = self.pairs[number]
+            if pair.one.code:
+                continue
+            ones, twos = self.left.named(pair.one), self.right.named(pair.two)
+            rows: tuple[dict[Any, list[Symbol]], dict[Any, list[Symbol]]] = ({}, {})
+            for side, symbols in enumerate((ones, twos)):
+                for symbol in symbols:
+                    rows[side].setdefault(symbol.key[:2], []).append(symbol)
+                    region.begin(side, symbol.start)
+                    region.begin(side, symbol.start + symbol.size)
+            for key, found in rows[0].items():
+                others = rows[1].get(key, [])
+                if len(found) == len(others) == 1 and found[0].size == others[0].size:
+                    region.add(found[0].start, others[0].start, found[0].size, key[0])
+            if pair.one.type in ARRAYS and pair.one.size == pair.two.size:
+                region.add(0, 0, pair.one.size)
+
+    def _slots(self) -> None:
+        """Pair what relocations of the same name write to."""
+        self.relative: list[Any] = []
+        keys = []
+        for side in (0, 1):
+            pairs, names, others = links.from_relocations(self.sides[side])
+            self.relative.append(pairs)
+            keys.append(names)
+            marks = np.unique(np.concatenate([pairs[0], np.array(others, np.int64)]))
+            for number, region in enumerate(self.regions):
+                section = self._section(number, side)
+                here = marks[(marks >= section.place) & (marks < section.place + section.size)] - section.place
+                region.marks = (here, region.marks[1]) if side == 0 else (region.marks[0], here)
+        word = self.left.image.word
+        for key, place in keys[0].items():
+            other = keys[1].get(key)
+            one = self.home(0, place)
+            two = self.home(1, other) if other is not None else None
+            if one and two and one[0] == two[0] and self.regions[one[0]].data is not None:
+                self.regions[one[0]].add(one[1], two[1], word)
+
+    # References
+
+    def _references(self) -> None:
+        """Collect what refers to what on both sides, and where by that parts begin."""
+        rows: list[list[Any]] = [[], []]
+        for side in (0, 1):
+            reader = self.sides[side]
+            for number, region in enumerate(self.regions):
+                if self.pairs[number].one.code and region.data is not None and not (side and self._all_paired(number)):
+                    rows[side].append(links.from_code(reader, self._section(number, side)))
+            words = [
+                self._section(n, side) for n, r in enumerate(self.regions) if not self.pairs[n].one.code and r.data
+            ]
+            rows[side] += [self.relative[side], links.from_words(reader, words), links.from_frames(reader)]
+        for number, region in enumerate(self.regions):
+            if self.pairs[number].one.code and region.data is not None and self._all_paired(number):
+                rows[1].append(self._read_over(number))
+        self.references = [_sorted(np.concatenate(each, axis=1)) for each in rows]
+        for side in (0, 1):
+            self._begins(side, self.references[side][1])
+
+    def _all_paired(self, number: int) -> bool:
+        """Tell whether every function of a section has an equally long twin, so that one side tells of both."""
+        return len(self.functions[0][number]) == len(self.functions[1][number]) and not any(
+            not self._done(0, one) for one in self.functions[0][number]
+        )
+
+    def _read_over(self, number: int) -> Any:
+        """Return the references of the right side of a section from where the left has them."""
+        region = self.regions[number]
+        machine = self.left.image.machine
+        if machine not in {EM_386, EM_X86_64} or region.data is None:
+            return links.NOWHERE
+        fields = self.left.sweep(region.one)
+        to = self.to(fields.at + region.one.place)
+        end = to + (fields.end - fields.at)
+        data = np.frombuffer(region.data[1], np.uint8)
+        good = (to >= 0) & (to - region.two.place + 4 <= len(data))
+        relative = good & np.isin(fields.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))
+        value = gather(data, to[relative] - region.two.place, 4, "<", True)
+        found = [np.stack([to[relative], value + end[relative]])]
+        if self.right.image.type == ET_EXEC or machine == EM_386:
+            plain = good & ~np.isin(fields.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))
+            found.append(np.stack([to[plain], gather(data, to[plain] - region.two.place, 4, "<", False)]))
+        return np.concatenate(found, axis=1)
+
+    def _begins(self, side: int, targets: Any) -> None:
+        """Let parts of data begin where something refers to."""
+        targets = np.unique(targets)
+        for number, region in enumerate(self.regions):
+            if self.pairs[number].one.code:
+                continue
+            section = self._section(number, side)
+            here = targets[(targets >= section.place) & (targets < section.place + section.size)] - section.place
+            begins = region.begins[side]
+            begins[:] = sorted({*begins, *here.tolist()})
+
+    def _candidates(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Yield what is referred to from places that correspond and is not known yet: left address, (votes, right
+        address) by votes."""
+        (places, targets), (others, rights) = self.references
+        to = self.to(places)
+        index = np.searchsorted(others, to)
+        index = np.minimum(index, max(len(others) - 1, 0))
+        there = (to >= 0) & (others[index] == to) if len(others) else np.zeros(len(places), bool)
+        one, two = targets[there], rights[index[there]]
+        fresh = (self.to(one) < 0) & ~self.known(two)
+        one, two = one[fresh], two[fresh]
+        if not len(one):
+            return
+        order = np.lexsort((two, one))
+        one, two = one[order], two[order]
+        cuts = np.flatnonzero((np.diff(one) != 0) | (np.diff(two) != 0)) + 1
+        firsts = np.concatenate([[0], cuts])
+        counts = np.diff(np.append(firsts, len(one)))
+        best: dict[int, int] = {}
+        rows: dict[int, list[tuple[int, int]]] = {}
+        for a, b, count in zip(one[firsts].tolist(), two[firsts].tolist(), counts.tolist(), strict=True):
+            rows.setdefault(a, []).append((count, b))
+            best[b] = max(best.get(b, 0), count)
+        for a, found in rows.items():
+            most = max(count for count, _b in found)
+            good = [(count, b) for count, b in found if count == most and best[b] == count]
+            if good:
+                yield a, good
+
+    def _follow(self) -> bool:
+        """Take what references lead to and what nothing contradicts; return whether there was any."""
+        found = False
+        for address, rights in self._candidates():
+            one = self.home(0, address)
+            if one is None:
+                continue
+            for _votes, right in rights:
+                two = self.home(1, right)
+                if two is None or two[0] != one[0]:
+                    continue
+                if (self._function if self.pairs[one[0]].one.code else self._part)(one[0], one[1], two[1]):
+                    found = True
+                    break
+        return found
+
+    def _at(self, side: int, number: int, offset: int) -> Function | None:
+        rows = self.functions[side][number]
+        low, high = 0, len(rows)
+        while low < high:
+            middle = (low + high) // 2
+            if rows[middle].start <= offset:
+                low = middle + 1
+            else:
+                high = middle
+        function = rows[low - 1] if low else None
+        return function if function is not None and offset < function.start + function.size else None
+
+    def _function(self, number: int, start: int, other: int) -> bool:
+        one, two = self._at(0, number, start), self._at(1, number, other)
+        if one is None or two is None or one.code is None or two.code is None:
+            return False
+        if one.code != two.code or start - one.start != other - two.start:
+            return False
+        return self._pair(one, two)
+
+    def _part(self, number: int, start: int, other: int) -> bool:
+        """Take a part of data that begins at two offsets, as far as it is the same."""
+        region = self.regions[number]
+        rooms = region.room(start, other)
+        size = min(rooms)
+        if size <= 0:
+            return False
+        same = self._alike(region, start, other, size)
+        if same < size:
+            same = _whole(region, start, same)
+        if not same or not region.add(start, other, same):
+            return False
+        self._table(region, start, other, same)
+        return True
+
+    def _alike(self, region: Region, start: int, other: int, size: int) -> int:
+        """Count the bytes from two offsets on that agree but for pointers to what corresponds, or may yet."""
+        size = region.marked(start, other, size)
+        if region.data is None or region.equal(start, other, size) == size:
+            return size
+        a = np.frombuffer(region.data[0], np.uint8, size, start)
+        b = np.frombuffer(region.data[1], np.uint8, size, other)
+        odd = a != b
+        for marks, at in ((region.marks[0], start),):
+            first, last = np.searchsorted(marks, (at, at + size))
+            for i in range(self.left.image.word):
+                here = marks[first:last] - at + i
+                odd[here[here < size]] = False
+        words = size // 4
+        if words and odd.any():
+            # A table of distances to itself.
+            ones, twos = (gather(each, np.arange(words) * 4, 4, self.left.image.order, True) for each in (a, b))
+            self._excuse(odd, 4, self._may(region.one.place + start + ones, region.two.place + other + twos))
+        if odd.any() and region.one.name == b".gcc_except_table":
+            for at in links.within(region.data[0], start):
+                at -= start
+                if at + 4 <= size:
+                    ones, twos = (gather(each, np.array([at]), 4, self.left.image.order, True) for each in (a, b))
+                    good = self._may(region.one.place + start + at + ones, region.two.place + other + at + twos)
+                    good |= self._may(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
+                    if good[0]:
+                        odd[at : at + 4] = False
+        word = self.left.image.word
+        if odd.any() and self.left.image.type == ET_EXEC:
+            skip = -(region.one.place + start) % word
+            if skip == -(region.two.place + other) % word and size - skip >= word:
+                at = skip + np.arange((size - skip) // word) * word
+                ones, twos = (gather(each, at, word, self.left.image.order, False) for each in (a, b))
+                self._excuse(odd[skip:], word, self._may(ones, twos))
+        return int(np.argmax(odd)) if odd.any() else size
+
+    def _excuse(self, odd: Any, width: int, good: Any) -> None:
+        rows = odd[: len(good) * width].reshape(-1, width)
+        rows[good] = False
+
+    def _may(self, ones: Any, twos: Any) -> Any:
+        """Tell of pairs of addresses whether they are the same, or may be: both in one pair of sections and unknown."""
+        to = self.to(ones)
+        found = (to >= 0) & (to == twos)
+        open_ = np.flatnonzero((to < 0) & ~self.known(twos))
+        for index in open_.tolist():
+            one, two = self.home(0, int(ones[index])), self.home(1, int(twos[index]))
+            found[index] = one is not None and two is not None and one[0] == two[0]
+        return found
+
+    def _table(self, region: Region, start: int, other: int, size: int) -> None:
+        """Follow what a table of distances to itself, or the types of an exception table, lead to."""
+        if region.data is None or size < 8 or start % 4 or region.one.flags & SHF_WRITE:
+            return
+        if region.equal(start, other, size) == size:
+            return
+        if region.one.name == b".gcc_except_table":
+            at = np.array([a for a in links.within(region.data[0], start) if a + 4 <= start + size], np.int64)
+            offsets = at - start
+            bases = at + region.one.place, offsets + other + region.two.place
+            lazily = region.data[0][start + 1] == links.UDATA
+            if lazily:
+                bases = at * 0, at * 0
+        elif self.home(0, region.one.place + start + _word(region.data[0], start)) and self.home(
+            1, region.two.place + other + _word(region.data[1], other)
+        ):
+            offsets = np.arange(size // 4) * 4
+            bases = offsets * 0 + region.one.place + start, offsets * 0 + region.two.place + other
+        else:
+            return
+        for side, (at, base) in enumerate(zip((start, other), bases, strict=True)):
+            section = self._section(region.number, side)
+            values = gather(np.frombuffer(region.data[side], np.uint8), offsets + at, 4, self.left.image.order, True)
+            rows = np.stack([offsets + at + section.place, base + values])
+            self.references[side] = _sorted(np.concatenate([self.references[side], rows], axis=1))
+
+    def _same_code(self) -> bool:
+        """Pair functions of equal code by what they refer to and what refers to them, then by what stands beside."""
+        for step in (self._by_references, self._by_neighbours, self._by_order):
+            if step():
+                return True
+        return False
+
+    def _open(self) -> Iterator[tuple[list[Function], list[Function]]]:
+        rest = []
+        for key, ones, twos in self.classes:
+            here = [f for f in ones if not self._done(0, f)]
+            there = [f for f in twos if not self._done(1, f)]
+            if here and there:
+                rest.append((key, here, there))
+        self.classes = rest
+        for _key, here, there in rest:
+            yield here, there
+
+    def _signature(self, side: int, function: Function) -> Any:
+        """Return what a function refers to and what refers to it, as places of the right side, as far as is known."""
+        places, targets = self.references[side]
+        start = self._section(function.region, side).place + function.start
+        first, last = np.searchsorted(places, (start, start + function.size))
+        leads = targets[first:last]
+        back, sources = self._backward(side)
+        first, last = np.searchsorted(back, (start, start + function.size))
+        froms = sources[first:last]
+        if side == 0:
+            leads, froms = self.to(leads), self.to(froms)
+        else:
+            leads, froms = np.where(self.known(leads), leads, -1), froms[self.known(froms)]
+        return tuple(leads.tolist()), tuple(sorted(froms[froms >= 0].tolist()))
+
+    def _backward(self, side: int) -> Any:
+        places, targets = self.references[side]
+        found = self.back.get((side, len(places)))
+        if found is None:
+            order = np.argsort(targets, kind="stable")
+            found = self.back[side, len(places)] = targets[order], places[order]
+        return found
+
+    def _by_references(self) -> bool:
+        found = False
+        for here, there in list(self._open()):
+            rows: dict[Any, tuple[list[Function], list[Function]]] = {}
+            for side, functions in enumerate((here, there)):
+                for function in functions:
+                    rows.setdefault(self._signature(side, function), ([], []))[side].append(function)
+            for ones, twos in rows.values():
+                if len(ones) == len(twos) == 1:
+                    found |= self._pair(ones[0], twos[0])
+        return found
+
+    def _by_neighbours(self) -> bool:
+        found = False
+        for here, there in list(self._open()):
+            numbers = {f.number: f for f in there}
+            for step in (1, -1):
+                for function in here:
+                    twin = self.twins.get((function.region, function.number - step))
+                    other = numbers.get(twin + step) if twin is not None else None
+                    if other is not None and self._signature(0, function) == self._signature(1, other):
+                        found |= self._pair(function, other)
+        return found
+
+    def _by_order(self) -> bool:
+        """Pair the first of what nothing tells apart."""
+        for here, there in list(self._open()):
+            known = {self._signature(1, f): f for f in reversed(there)}
+            for function in here:
+                other = known.get(self._signature(0, function))
+                if other is not None and self._pair(function, other):
+                    return True
+        return False
+
+    def _loosely(self) -> bool:
+        """Take what lies between parts that moved together, and let parts grow."""
+        found = False
+        for region in self.regions:
+            if not self.pairs[region.number].one.code:
+                found |= region.bridge()
+        self._chart()
+        for region in self.regions:
+            if not self.pairs[region.number].one.code:
+                found |= region.grow(lambda s, o, n, r=region: self._alike(r, s, o, n))
+        return found
+
+    # The result
+
+    def take(self) -> None:
+        """Give every pair of sections its map."""
+        for number, region in enumerate(self.regions):
+            pair = self.pairs[number]
+            if pair.one.code and region.data is not None:
+                rows = self._code_rows(number)
+                if not rows[0] and not rows[1]:
+                    continue
+                found, moved = by_symbols(*rows, pair.one.size, pair.two.size)
+                pair.moved = moved and not pair.one.name.startswith(b".plt")
+                pair.take(list(_padding(found, *region.data)), *region.data)
+            else:
+                found = region.finish()
+                names = sorted((p for p in region.found if p.name is not None), key=lambda p: p.l0)
+                pair.arranged = True
+                pair.moved = any(a.r0 > b.r0 for a, b in zip(names, names[1:], strict=False))
+                pair.take(found, *(region.data or (b"", b"")))
+
+    def _code_rows(self, number: int) -> tuple[list[Symbol], list[Symbol]]:
+        rows: tuple[list[Symbol], list[Symbol]] = ([], [])
+        twins = {twin: one for (region, one), twin in self.twins.items() if region == number}
+        for side in (0, 1):
+            for function in self.functions[side][number]:
+                one = twins.get(function.number) if side else function.number
+                paired = one is not None and (side or (number, one) in self.twins)
+                if paired:
+                    first = self.functions[0][number][one]
+                    key = (first.key[0] if first.key else b"#%d" % one, b"", one)
+                else:
+                    name = function.key[0] if function.key else b"#%s%d" % ((b"left", b"right")[side], function.number)
+                    key = name, (b"left", b"right")[side], function.number
+                rows[side].append(Symbol(function.start, function.size, key))
+        return rows
+
+
+def _padding(pieces: list[Piece], left: bytes, right: bytes) -> Iterator[Piece]:
+    """Let what fills up between functions, and only that, correspond to nothing."""
+    for piece in pieces:
+        a, b = left[piece.l0 : piece.l1], right[piece.r0 : piece.r1]
+        if piece.name is None and piece.equal and a != b and set(a) <= NOPS and set(b) <= NOPS and len(a) < FILLED:
+            yield Piece(piece.l0, piece.l1, 0, 0)
+            yield Piece(0, 0, piece.r0, piece.r1)
+        else:
+            yield piece
+
+
+def _word(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little", signed=True)
+
+
+def _sorted(rows: Any) -> Any:
+    order = np.argsort(rows[0], kind="stable")
+    rows = rows[:, order]
+    keep = np.append(True, np.diff(rows[0]) != 0) if rows.shape[1] else np.zeros(0, bool)
+    return rows[:, keep]
+
+
+def _whole(region: Region, start: int, same: int) -> int:
+    """Return as much of a part as is surely one thing, where only its beginning is the same: a text, whole words."""
+    if region.data is None:
+        return same
+    text = region.data[0][start : start + same]
+    end = text.rfind(b"\0") + 1
+    first = text.find(b"\0")
+    if first >= TEXT_MIN and text[:first].isascii():
+        return end
+    unit = 8 if start % 8 == 0 else 4
+    return same // unit * unit if text[:unit].strip(b"\0") else 0
+
+
+def _taken(section: Section) -> bool:
+    return (
+        section.alloc
+        and section.size > 0
+        and (section.type in {SHT_PROGBITS, *ARRAYS} or (section.type == SHT_NOBITS and not section.flags & SHF_TLS))
+        and not section.name.startswith(FIXED)
+    )
+
+
+def _unlisted(data: bytes, section: Section, start: int, stop: int) -> tuple[int, int] | None:
+    """Return the code between two functions that is more than what fills up: that of the C library's start files."""
+    first = start + (-(section.addr + start) % 16)
+    if start < first <= stop and set(data[start:first]) <= NOPS:
+        start = first
+    while stop > start and data[stop - 1] in b"\0\x90\xcc":
+        stop -= 1
+    return (start, stop) if stop > start and not set(data[start:stop]) <= NOPS else None
+
+
+def _functions_of(side: Any, section: Section) -> Iterator[tuple[int, int, Any]]:
+    """Yield (offset, size, symbol's key) of the functions of a section, in order."""
+    if section.name.startswith(b".plt"):
+        step = section.entsize or 16
+        for start in range(0, section.size - step + 1, step):
+            yield start, step, None
+        return
+    rows: dict[int, tuple[int, Any]] = {start: (size, None) for start, size in side.ranges(section) if size}
+    for symbol in side.named(section):
+        size = symbol.size or rows.get(symbol.start, (0, None))[0]
+        rows[symbol.start] = size, symbol.key
+    starts = sorted(rows)
+    data = side.data(section)
+    bounds = [0, *(start + rows[start][0] for start in starts)], [*starts, section.size]
+    for first, last in zip(*bounds, strict=True):
+        between = _unlisted(data, section, first, last) if last > first else None
+        if between and between[0] not in rows:
+            rows[between[0]] = between[1] - between[0], None
+    starts = sorted(rows)
+    stop = 0
+    for number, start in enumerate(starts):
+        if start < stop:
+            continue
+        size, key = rows[start]
+        after = starts[number + 1] if number + 1 < len(starts) else section.size
+        size = min(size or after - start, section.size - start)
+        if size > after - start and rows[after][1] is not None:
+            size = after - start
+        if size <= 0:
+            continue
+        stop = start + size
+        yield start, size, key
+
+
+def arrange(both: Any) -> None:
+    """Give the sections of two programs that were linked in another order their maps."""
+    arrangement = Arrangement(both)
+    arrangement.run()
+    arrangement.take()
+    del arrangement
+
+
+__all__ = ["Piece", "arrange", "joined"]
