@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.budget import Budget
+from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
@@ -52,10 +53,10 @@ class Pair:
     def known(self) -> bool:
         return self._pieces is not None
 
-    def take(self, pieces: list[Piece] | None) -> None:
+    def take(self, pieces: list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
         """Take a map that was made elsewhere."""
         if pieces is not None:
-            self._pieces = Pieces(pieces)
+            self._pieces = Pieces(pieces, left, right)
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
@@ -185,7 +186,16 @@ class Both:
                 pair.take(self._frames(pair))
             elif pair.one.name.startswith(b".debug_"):
                 pair.take(self._units(pair))
-        return pair.pieces(self.left, self.right)
+        known = pair.known
+        found = pair.pieces(self.left, self.right)
+        if not known and not found.identity and _constant(pair):
+            left, right = self.left.data(pair.one), self.right.data(pair.two)
+            pieces = [*found.pieces, *found.added]
+            cut = refine(self, pair, pieces, left, right)
+            if cut is not pieces:
+                pair.take(cut, left, right)
+                return pair.pieces(self.left, self.right)
+        return found
 
     def _code(self) -> list[Pair]:
         """Return the pairs of code, whatever tables say that they are code."""
@@ -300,6 +310,15 @@ def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:
     return all(
         a.name == b.name or (a.name not in right and b.name not in left) for a, b in zip(ones, twos, strict=True)
     )
+
+
+def _constant(pair: Pair) -> bool:
+    """Tell whether a section is read-only data."""
+    return all(
+        s.alloc and s.stored > 0 and s.type == SHT_PROGBITS and not s.code and not s.strings
+        and not s.flags & SHF_WRITE and not s.name.startswith(b".eh_frame")
+        for s in (pair.one, pair.two)
+    )  # fmt: skip
 
 
 def _mapped(section: Section) -> bool:
