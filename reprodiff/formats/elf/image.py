@@ -68,7 +68,9 @@ class Section(NamedTuple):
     def strings(self) -> bool:
         """Whether it is nothing but NUL-terminated strings of bytes, referred to by offset."""
         merged = SHF_MERGE | SHF_STRINGS
-        return self.type == SHT_STRTAB or (self.flags & merged == merged and self.entsize <= 1)
+        # A linker that merges strings among other constants keeps the flags, but gives no size of an entry.
+        single = self.entsize == 1 or (self.entsize == 0 and not self.alloc)
+        return self.type == SHT_STRTAB or (self.flags & merged == merged and single)
 
     @property
     def label(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf import debug, immediates, x86
 from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
@@ -41,6 +41,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                 found.accept_fields(
                     plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
                 )
+            if image.machine == EM_X86_64:
+                immediates.accept(both, pair, found)
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     found.accept(image.word, image.word, one.addr, _lengths(both, pair, found))

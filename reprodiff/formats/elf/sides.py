@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.budget import Budget
+from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
@@ -195,7 +196,16 @@ class Both:
                 pair.take(self._frames(pair))
             elif pair.one.name.startswith(b".debug_"):
                 pair.take(self._units(pair))
-        return pair.pieces(self.left, self.right)
+        known = pair.known
+        found = pair.pieces(self.left, self.right)
+        if not known and not found.identity and _constant(pair):
+            left, right = self.left.data(pair.one), self.right.data(pair.two)
+            pieces = [*found.pieces, *found.added]
+            cut = refine(self, pair, pieces, left, right)
+            if cut is not pieces:
+                pair.take(cut, left, right)
+                return pair.pieces(self.left, self.right)
+        return found
 
     def _arrange(self) -> None:
         """Make the maps of all that is loaded at once where functions or objects stand in another order."""
@@ -334,6 +344,15 @@ def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:
     return all(
         a.name == b.name or (a.name not in right and b.name not in left) for a, b in zip(ones, twos, strict=True)
     )
+
+
+def _constant(pair: Pair) -> bool:
+    """Tell whether a section is read-only data."""
+    return all(
+        s.alloc and s.stored > 0 and s.type == SHT_PROGBITS and not s.code and not s.strings
+        and not s.flags & SHF_WRITE and not s.name.startswith(b".eh_frame")
+        for s in (pair.one, pair.two)
+    )  # fmt: skip
 
 
 def _mapped(section: Section) -> bool:

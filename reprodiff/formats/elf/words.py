@@ -81,6 +81,10 @@ class Differing:
         chosen, off = chosen[inside], off[inside]
         self._try(chosen, self.one[chosen] - off, self.two[chosen] - off, width, check, True)
 
+    def close(self, start: int, stop: int) -> None:
+        """Take what differs in a range of left offsets as explained."""
+        self.open[(self.one >= start) & (self.one < stop)] = False
+
     @property
     def explained(self) -> int:
         return int(len(self.open) - self.open.sum())
