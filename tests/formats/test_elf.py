@@ -21,7 +21,8 @@ from reprodiff.formats.elf import hashes
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.names import SHT_GNU_HASH, SHT_HASH
 from reprodiff.formats.elf.side import Side
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import Policy, Rules
 from reprodiff.sources import Bytes, open_file
 from reprodiff.tree import Group, Leaf, Role, children, leaves

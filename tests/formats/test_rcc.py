@@ -15,7 +15,8 @@ from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats.qtresources import NARROW, TIME, WIDE, name_hash, read_tree
 from reprodiff.formats.qtresources.search import MOST_STEPS, find, nodes, pairs
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import Policy
 from reprodiff.sources import Bytes
 from reprodiff.tree import Leaf, children, leaves
