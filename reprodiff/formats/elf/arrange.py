@@ -8,12 +8,15 @@ goes on until nothing new is found. The map decides nothing by itself: every byt
 what corresponds, and every place corresponds to one place only.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from reprodiff.formats.elf import links, x86
+from reprodiff.formats.elf.functions import blanked
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -33,9 +36,13 @@ from reprodiff.formats.elf.region import Region, joined
 from reprodiff.formats.elf.words import gather
 
 ROUNDS_MAX = 64
-TEXT_MIN = 3
+TEXT_MIN, TEXT_MAX = 3, 64
+# How far a part of an object lies from its start.
+DISTANCE_MAX = 1 << 16
 # What fills up between functions is shorter.
 FILLED = 64
+# Instructions that do nothing, as assemblers write them.
+NOPS_END = re.compile(rb"(?:(?:\x66)*\x2e?\x0f\x1f(?:\0|\x40\0|\x44\0\0|\x80\0{4}|\x84\0{5})|\x66*\x90|\xcc|\0)+\Z", re.DOTALL)
 FIXED = (b".eh_frame", b".note", b".interp", b".gnu.", b".dyn", b".rela", b".rel.")
 ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 
@@ -63,13 +70,13 @@ class Arrangement:
             stored = pair.one.stored and pair.two.stored
             data = (self.left.data(pair.one), self.right.data(pair.two)) if stored else None
             self.regions.append(Region(number, pair.one, pair.two, data))
-        order = sorted(range(len(self.regions)), key=lambda n: self.regions[n].one.place)
-        self.order = order
-        self.homes = [
-            np.array([self._section(n, side).place for n in sorted(order, key=lambda n, s=side: self._section(n, s).place)])
-            for side in (0, 1)
-        ]
-        self.sorted = [sorted(order, key=lambda n, s=side: self._section(n, s).place) for side in (0, 1)]
+        self.orders, self.homes, self.ends = [], [], []
+        for side in (0, 1):
+            order = sorted(range(len(self.regions)), key=lambda n, s=side: self._section(n, s).place)  # type: ignore[misc]
+            rows = [self._section(n, side) for n in order]
+            self.orders.append(np.array(order, np.int64))
+            self.homes.append(np.array([section.place for section in rows], np.int64))
+            self.ends.append(np.array([section.place + section.size for section in rows], np.int64))
         self.functions: tuple[list[list[Function]], list[list[Function]]] = ([], [])
         self.twins: dict[tuple[int, int], int] = {}
         self.taken: set[tuple[int, int]] = set()
@@ -87,10 +94,16 @@ class Arrangement:
         index = int(np.searchsorted(self.homes[side], address, "right")) - 1
         if index < 0:
             return None
-        number = self.sorted[side][index]
+        number = int(self.orders[side][index])
         section = self._section(number, side)
         offset = address - section.place
         return (number, offset) if offset < section.size else None
+
+    def _homes(self, side: int, addresses: Any) -> Any:
+        """Return the region of each address, -1 outside of all."""
+        index = np.searchsorted(self.homes[side], addresses, "right") - 1
+        number = self.orders[side][np.maximum(index, 0)]
+        return np.where((index >= 0) & (addresses < self.ends[side][np.maximum(index, 0)]), number, -1)
 
     def _chart(self) -> None:
         """Make arrays of what is known so far."""
@@ -138,7 +151,8 @@ class Arrangement:
                 continue
             break
         for _ in range(ROUNDS_MAX):
-            if not (self._loosely() or self._follow() or self._same_code()):
+            steps = (self._loosely, self._by_targets, self._by_text, self._follow, self._same_code)
+            if not any(step() for step in steps):
                 break
             self._chart()
 
@@ -189,24 +203,18 @@ class Arrangement:
         machine = reader.image.machine
         for number, functions in per.items():
             section = self._section(number, side)
-            code = np.frombuffer(reader.data(section), np.uint8).copy()
+            fields = None
             if machine in {EM_386, EM_X86_64}:
                 every = 2 * len(functions) > len(self.functions[side][number])
-                fields = (
-                    reader.sweep(section)
-                    if every
-                    else reader.fields(section, np.array([f.start for f in functions], np.int64))
-                )
-                plain = reader.image.type != ET_EXEC and machine == EM_X86_64
-                at = fields.at[fields.kind != x86.ABSOLUTE] if plain else fields.at
+                starts = None if every else np.array([f.start for f in functions], np.int64)
+                fields = reader.sweep(section) if every else reader.fields(section, starts)
+            data = blanked(reader, section, fields)
+            if fields is not None and section.name.startswith(b".plt"):
+                # push of the number of a relocation
+                code = np.frombuffer(data, np.uint8).copy()
                 for i in range(4):
-                    code[at + i] = 0
-                if section.name.startswith(b".plt"):
-                    # push of the number of a relocation
-                    at = fields.at[fields.kind == x86.ABSOLUTE]
-                    for i in range(4):
-                        code[at + i] = 0
-            data = code.tobytes()
+                    code[fields.at[fields.kind == x86.ABSOLUTE] + i] = 0
+                data = code.tobytes()
             for function in functions:
                 function.code = data[function.start : function.start + function.size]
 
@@ -247,17 +255,20 @@ class Arrangement:
     def _slots(self) -> None:
         """Pair what relocations of the same name write to."""
         self.relative: list[Any] = []
-        keys = []
+        self.targets: list[dict[int, int]] = []
+        self.symbols: list[dict[int, bytes]] = []
         for side in (0, 1):
-            pairs, names, others = links.from_relocations(self.sides[side])
+            pairs, others = links.from_relocations(self.sides[side])
             self.relative.append(pairs)
-            keys.append(names)
-            marks = np.unique(np.concatenate([pairs[0], np.array(others, np.int64)]))
+            self.targets.append(dict(zip(*pairs.tolist(), strict=True)))
+            self.symbols.append(others)
+            marks = np.unique(np.concatenate([pairs[0], np.array(list(others), np.int64)]))
             for number, region in enumerate(self.regions):
                 section = self._section(number, side)
                 here = marks[(marks >= section.place) & (marks < section.place + section.size)] - section.place
                 region.marks = (here, region.marks[1]) if side == 0 else (region.marks[0], here)
         word = self.left.image.word
+        keys = [_single(others) for others in self.symbols]
         for key, place in keys[0].items():
             other = keys[1].get(key)
             one = self.home(0, place)
@@ -278,7 +289,7 @@ class Arrangement:
             words = [
                 self._section(n, side) for n, r in enumerate(self.regions) if not self.pairs[n].one.code and r.data
             ]
-            rows[side] += [self.relative[side], links.from_words(reader, words), links.from_frames(reader)]
+            rows[side] += [self.relative[side], links.from_words(reader, words), links.from_frames(reader)[:2]]
         for number, region in enumerate(self.regions):
             if self.pairs[number].one.code and region.data is not None and self._all_paired(number):
                 rows[1].append(self._read_over(number))
@@ -331,7 +342,8 @@ class Arrangement:
         index = np.minimum(index, max(len(others) - 1, 0))
         there = (to >= 0) & (others[index] == to) if len(others) else np.zeros(len(places), bool)
         one, two = targets[there], rights[index[there]]
-        fresh = (self.to(one) < 0) & ~self.known(two)
+        lies = self._homes(0, one)
+        fresh = (self.to(one) < 0) & ~self.known(two) & (lies >= 0) & (lies == self._homes(1, two))
         one, two = one[fresh], two[fresh]
         if not len(one):
             return
@@ -400,43 +412,92 @@ class Arrangement:
         if not same or not region.add(start, other, same):
             return False
         self._table(region, start, other, same)
+        self._virtual(region, start, other)
         return True
+
+    def _virtual(self, region: Region, start: int, other: int) -> None:
+        """Take what stands before the functions of a virtual table: a distance and a pointer to the type (Itanium C++ ABI
+        2.5.2)."""
+        word = self.left.image.word
+        if region.data is None or start < 2 * word or other < 2 * word:
+            return
+        order = self.left.image.order
+        for side, at in enumerate((start, other)):
+            place = self._section(region.number, side).place + at
+            data = np.frombuffer(region.data[side], np.uint8)
+            far, kind, first = (
+                self.targets[side].get(place + step, int(gather(data, np.array([at + step]), word, order, True)[0]))
+                if at + step + word <= len(data)
+                else 0
+                for step in (-2 * word, -word, 0)
+            )
+            home, code = self.home(side, kind), self.home(side, first)
+            called = code is not None and self.pairs[code[0]].one.code
+            if not -DISTANCE_MAX < far <= 0 or home is None or self.pairs[home[0]].one.code:
+                return
+            if not called and place not in self.symbols[side]:
+                return
+        if not self._odd(region, start - word, other - word, word, may=self._may).any():
+            region.add(start - word, other - word, word)
+            region.add(start - 2 * word, other - 2 * word, word)
 
     def _alike(self, region: Region, start: int, other: int, size: int) -> int:
         """Count the bytes from two offsets on that agree but for pointers to what corresponds, or may yet."""
-        size = region.marked(start, other, size)
-        if region.data is None or region.equal(start, other, size) == size:
-            return size
-        a = np.frombuffer(region.data[0], np.uint8, size, start)
-        b = np.frombuffer(region.data[1], np.uint8, size, other)
-        odd = a != b
-        for marks, at in ((region.marks[0], start),):
-            first, last = np.searchsorted(marks, (at, at + size))
-            for i in range(self.left.image.word):
-                here = marks[first:last] - at + i
-                odd[here[here < size]] = False
-        words = size // 4
-        if words and odd.any():
-            # A table of distances to itself.
-            ones, twos = (gather(each, np.arange(words) * 4, 4, self.left.image.order, True) for each in (a, b))
-            self._excuse(odd, 4, self._may(region.one.place + start + ones, region.two.place + other + twos))
-        if odd.any() and region.one.name == b".gcc_except_table":
-            for at in links.within(region.data[0], start):
-                at -= start
-                if at + 4 <= size:
-                    ones, twos = (gather(each, np.array([at]), 4, self.left.image.order, True) for each in (a, b))
-                    good = self._may(region.one.place + start + at + ones, region.two.place + other + at + twos)
-                    good |= self._may(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
-                    if good[0]:
-                        odd[at : at + 4] = False
+        odd = self._odd(region, start, other, size, begins=True, may=self._leads)
         word = self.left.image.word
+        if odd[:word].any() and size >= word:
+            # What a part begins with may lead to what is not known yet.
+            odd[:word] = self._odd(region, start, other, word, may=self._may)
+        return int(np.argmax(odd)) if odd.any() else size
+
+    def _odd(self, region: Region, start: int, other: int, size: int, *, may: Any, begins: bool = False) -> Any:
+        """Mark the bytes of two ranges that do not agree. may: tells of pairs of addresses that are not known whether
+        they may be the same; begins: whether a table may begin there."""
+        odd = np.zeros(size, bool)
+        if region.data is None:
+            return odd
+        both, single = region.marked(start, other, size)
+        odd[single] = True
+        if region.equal(start, other, size) < size:
+            a = np.frombuffer(region.data[0], np.uint8, size, start)
+            b = np.frombuffer(region.data[1], np.uint8, size, other)
+            odd |= a != b
+        word = self.left.image.word
+        for at in both.tolist():
+            odd[at : at + word] = not self._relocated(region, start + at, other + at, may)
+        if not odd.any() or region.equal(start, other, size) == size:
+            return odd
+        order = self.left.image.order
+        words = size // 4
+        if words and begins and not region.one.flags & SHF_WRITE:
+            # A table of distances to itself.
+            ones, twos = (gather(each, np.arange(words) * 4, 4, order, True) for each in (a, b))
+            self._excuse(odd, 4, self._leads(region.one.place + start + ones, region.two.place + other + twos))
+        if odd.any() and begins and region.one.name == b".gcc_except_table":
+            at = np.array([x - start for x in links.within(region.data[0], start) if x - start + 4 <= size], np.int64)
+            ones, twos = (gather(each, at, 4, order, True) for each in (a, b))
+            good = self._may(region.one.place + start + at + ones, region.two.place + other + at + twos)
+            good |= self._may(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
+            for place in at[good].tolist():
+                odd[place : place + 4] = False
         if odd.any() and self.left.image.type == ET_EXEC:
             skip = -(region.one.place + start) % word
             if skip == -(region.two.place + other) % word and size - skip >= word:
                 at = skip + np.arange((size - skip) // word) * word
-                ones, twos = (gather(each, at, word, self.left.image.order, False) for each in (a, b))
-                self._excuse(odd[skip:], word, self._may(ones, twos))
-        return int(np.argmax(odd)) if odd.any() else size
+                ones, twos = (gather(each, at, word, order, False) for each in (a, b))
+                self._excuse(odd[skip:], word, may(ones, twos))
+        return odd
+
+    def _relocated(self, region: Region, start: int, other: int, may: Any) -> bool:
+        """Tell whether the relocations of two words may lead to the same."""
+        found = [
+            self.targets[side].get(at + self._section(region.number, side).place)
+            for side, at in enumerate((start, other))
+        ]
+        if found[0] is None or found[1] is None:
+            places = [at + self._section(region.number, side).place for side, at in enumerate((start, other))]
+            return found[0] is found[1] is None and self.symbols[0].get(places[0]) == self.symbols[1].get(places[1])
+        return bool(may(np.array([found[0]]), np.array([found[1]]))[0])
 
     def _excuse(self, odd: Any, width: int, good: Any) -> None:
         rows = odd[: len(good) * width].reshape(-1, width)
@@ -450,6 +511,19 @@ class Arrangement:
         for index in open_.tolist():
             one, two = self.home(0, int(ones[index])), self.home(1, int(twos[index]))
             found[index] = one is not None and two is not None and one[0] == two[0]
+        return found
+
+    def _leads(self, ones: Any, twos: Any) -> Any:
+        """Tell of pairs of addresses whether they are the same, or of the same text."""
+        to = self.to(ones)
+        found = (to >= 0) & (to == twos)
+        for index in np.flatnonzero((to < 0) & ~self.known(twos)).tolist():
+            texts = []
+            for side, address in enumerate((int(ones[index]), int(twos[index]))):
+                home = self.home(side, address)
+                data = self.regions[home[0]].data if home else None
+                texts.append(data[side][home[1] :][:TEXT_MAX].split(b"\0")[0] if home and data else b"")
+            found[index] = len(texts[0]) >= TEXT_MIN and texts[0] == texts[1] and texts[0].isascii()
         return found
 
     def _table(self, region: Region, start: int, other: int, size: int) -> None:
@@ -562,7 +636,41 @@ class Arrangement:
         self._chart()
         for region in self.regions:
             if not self.pairs[region.number].one.code:
-                found |= region.grow(lambda s, o, n, r=region: self._alike(r, s, o, n))
+                found |= region.grow(lambda s, o, n, r=region: self._odd(r, s, o, n, may=self._may))
+        return found
+
+    def _by_targets(self) -> bool:
+        """Pair words that lead to what is known, and that nothing refers to, where there is one such on each side."""
+        rows: list[dict[tuple[int, int], list[int]]] = [{}, {}]
+        for side in (0, 1):
+            places, targets = self.relative[side]
+            if side == 0:
+                open_, targets = self.to(places) < 0, self.to(targets)
+            else:
+                open_, targets = ~self.known(places), np.where(self.known(targets), targets, -1)
+            for place, target in zip(places[open_].tolist(), targets[open_].tolist(), strict=True):
+                home = self.home(side, place)
+                if target >= 0 and home:
+                    rows[side].setdefault((home[0], target), []).append(home[1])
+        found = False
+        for (number, target), ones in rows[0].items():
+            twos = rows[1].get((number, target), [])
+            if len(ones) == len(twos) == 1:
+                found |= self.regions[number].add(ones[0], twos[0], self.left.image.word)
+        return found
+
+    def _by_text(self) -> bool:
+        """Pair texts that nothing refers to, where there is one such on each side."""
+        found = False
+        for region in self.regions:
+            if self.pairs[region.number].one.code or region.data is None:
+                continue
+            ones, twos = (region.parts(side, {})[0] for side in (0, 1))
+            for content, spans in ones.items():
+                twins = twos.get(content, [])
+                if len(spans) == len(twins) == 1 and len(content) > TEXT_MIN:
+                    size = spans[0][1] - spans[0][0]
+                    found |= size > 4 and region.add(spans[0][0], twins[0][0], size)
         return found
 
     # The result
@@ -579,11 +687,23 @@ class Arrangement:
                 pair.moved = moved and not pair.one.name.startswith(b".plt")
                 pair.take(list(_padding(found, *region.data)), *region.data)
             else:
-                found = region.finish()
+                found = region.finish(self._values(number))
                 names = sorted((p for p in region.found if p.name is not None), key=lambda p: p.l0)
                 pair.arranged = True
                 pair.moved = any(a.r0 > b.r0 for a, b in zip(names, names[1:], strict=False))
                 pair.take(found, *(region.data or (b"", b"")))
+
+    def _values(self, number: int) -> tuple[dict[int, Any], dict[int, Any]]:
+        """Return what relocated words of a pair of sections lead to, as right addresses where they are known."""
+        found: tuple[dict[int, Any], dict[int, Any]] = ({}, {})
+        for side in (0, 1):
+            section = self._section(number, side)
+            places, targets = self.relative[side]
+            here = (places >= section.place) & (places < section.place + section.size)
+            places, targets = places[here], targets[here]
+            targets = self.to(targets) if side == 0 else np.where(self.known(targets), targets, -1)
+            found[side].update(zip((places - section.place).tolist(), targets.tolist(), strict=True))
+        return found
 
     def _code_rows(self, number: int) -> tuple[list[Symbol], list[Symbol]]:
         rows: tuple[list[Symbol], list[Symbol]] = ([], [])
@@ -600,6 +720,12 @@ class Arrangement:
                     key = name, (b"left", b"right")[side], function.number
                 rows[side].append(Symbol(function.start, function.size, key))
         return rows
+
+
+def _single(names: dict[int, bytes]) -> dict[bytes, int]:
+    """Return the places of what has a name and stands in one place only."""
+    counts = Counter(names.values())
+    return {name: place for place, name in names.items() if counts[name] == 1 and not name.endswith(b" ")}
 
 
 def _padding(pieces: list[Piece], left: bytes, right: bytes) -> Iterator[Piece]:
@@ -633,8 +759,7 @@ def _whole(region: Region, start: int, same: int) -> int:
     first = text.find(b"\0")
     if first >= TEXT_MIN and text[:first].isascii():
         return end
-    unit = 8 if start % 8 == 0 else 4
-    return same // unit * unit if text[:unit].strip(b"\0") else 0
+    return same // 4 * 4 if text[:4].strip(b"\0") else same // 8 * 8 if text[:8].strip(b"\0") else 0
 
 
 def _taken(section: Section) -> bool:
@@ -651,8 +776,8 @@ def _unlisted(data: bytes, section: Section, start: int, stop: int) -> tuple[int
     first = start + (-(section.addr + start) % 16)
     if start < first <= stop and set(data[start:first]) <= NOPS:
         start = first
-    while stop > start and data[stop - 1] in b"\0\x90\xcc":
-        stop -= 1
+    filling = NOPS_END.search(data, max(start, stop - FILLED), stop)
+    stop = filling.start() if filling else stop
     return (start, stop) if stop > start and not set(data[start:stop]) <= NOPS else None
 
 

@@ -13,6 +13,7 @@ from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_X86_64,
+    ET_EXEC,
     ET_REL,
     RELATIVE,
     SHN_LORESERVE,
@@ -189,7 +190,17 @@ class Side:
         if not parts:
             empty = np.zeros(0, np.int64)
             return x86.Fields(empty, empty, empty, empty)
-        return x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        found = x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        if self.image.type != ET_EXEC or self.image.machine != EM_X86_64:
+            return found
+        from reprodiff.formats.elf.operands import operands
+
+        more = np.setdiff1d(operands(code, found.starts), found.at)
+        at = np.concatenate([found.at, more])
+        kind = np.concatenate([found.kind, np.full(len(more), x86.ABSOLUTE, found.kind.dtype)])
+        end = np.concatenate([found.end, more + 4])
+        order = np.argsort(at, kind="stable")
+        return x86.Fields(at[order], kind[order], end[order], found.starts)
 
     def relocated(self, addresses: Any) -> Any:
         """Return what relative relocations put at addresses, 0 where there are none (DT_RELA)."""

@@ -248,6 +248,7 @@ class Both:
         places = {place: (start, stop) for start, stop, place in twos if place is not None}
         others = [(start, stop) for start, stop, place in twos if place is None]
         found: list[Piece] = []
+        used: set[Any] = set()
         for start, stop, place in ones:
             twin = None
             if place is None:
@@ -257,8 +258,16 @@ class Both:
                     if p.one.addr <= place < p.one.addr + p.one.size:
                         to = int(pieces.to(np.array([place - p.one.addr], np.int64))[0])
                         twin = places.pop(to + p.two.addr, None) if to >= 0 else None
+            size = stop - start
+            if twin is not None and twin[1] - twin[0] != size and _filled_up(a[start:stop], b[slice(*twin)]):
+                # The last record of an input is filled up.
+                most = min(size, twin[1] - twin[0])
+                found.append(Piece(start, start + most, twin[0], twin[0] + most))
+                found.append(Piece(start + most, stop, twin[0] + most, twin[1]))
+                used.add(twin)
+                continue
             found.append(Piece(start, stop, *(twin or (0, 0))))
-        used = {(piece.r0, piece.r1) for piece in found}
+            used.add(twin)
         found += [Piece(0, 0, start, stop) for start, stop, _place in twos if (start, stop) not in used]
         end = max((stop for _start, stop, _place in ones), default=0), max((stop for _s, stop, _p in twos), default=0)
         found.append(Piece(end[0], len(a), end[1], len(b)))
@@ -334,6 +343,12 @@ def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:
     return all(
         a.name == b.name or (a.name not in right and b.name not in left) for a, b in zip(ones, twos, strict=True)
     )
+
+
+def _filled_up(one: bytes, two: bytes) -> bool:
+    """Tell whether one of two frame records is the other and more zeros, which do nothing."""
+    most = min(len(one), len(two))
+    return len(one) != len(two) and not (one[most:] + two[most:]).strip(b"\0")
 
 
 def _mapped(section: Section) -> bool:

@@ -194,6 +194,8 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     local = relative | (((x["st_info"] & 15) == STT_TLS) & ((y["st_info"] & 15) == STT_TLS))
     inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
     found |= inside & ~local & both.addresses.same(one, two) if not relative else False
+    # A function of a library whose address is that of its entry in the linkage table.
+    found |= (one != 0) & (x["st_shndx"] == 0) & both.addresses.same(one, two) if not relative else False
     if local.any() if hasattr(local, "any") else local:
         for index in np.unique(x["st_shndx"][inside & local]).tolist():
             pair = both.by_index.get(index)
