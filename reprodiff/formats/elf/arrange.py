@@ -9,6 +9,7 @@ what corresponds, and every place corresponds to one place only.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -39,6 +40,8 @@ ROUNDS_MAX = 64
 TEXT_MIN, TEXT_MAX = 3, 64
 # How far a part of an object lies from its start.
 DISTANCE_MAX = 1 << 16
+# How much of a part tells it from others.
+SHAPE_MAX = 128
 # What fills up between functions is shorter.
 FILLED = 64
 # Instructions that do nothing, as assemblers write them.
@@ -107,6 +110,7 @@ class Arrangement:
 
     def _chart(self) -> None:
         """Make arrays of what is known so far."""
+        self.shapes: dict[tuple[int, int], Any] = {}
         rows = []
         for region in self.regions:
             a, b = region.one.place, region.two.place
@@ -554,7 +558,7 @@ class Arrangement:
 
     def _same_code(self) -> bool:
         """Pair functions of equal code by what they refer to and what refers to them, then by what stands beside."""
-        for step in (self._by_references, self._by_neighbours, self._by_order):
+        for step in (self._by_references, self._by_shapes, self._by_neighbours, self._by_order):
             if step():
                 return True
         return False
@@ -594,16 +598,90 @@ class Arrangement:
         return found
 
     def _by_references(self) -> bool:
+        return self._by(self._signature)
+
+    def _by_shapes(self) -> bool:
+        return self._by(self._shapes)
+
+    def _by(self, signature: Any) -> bool:
+        """Pair functions of equal code that have a signature which occurs once on each side."""
         found = False
         for here, there in list(self._open()):
             rows: dict[Any, tuple[list[Function], list[Function]]] = {}
             for side, functions in enumerate((here, there)):
                 for function in functions:
-                    rows.setdefault(self._signature(side, function), ([], []))[side].append(function)
+                    rows.setdefault(signature(side, function), ([], []))[side].append(function)
             for ones, twos in rows.values():
                 if len(ones) == len(twos) == 1:
                     found |= self._pair(ones[0], twos[0])
         return found
+
+    def _shapes(self, side: int, function: Function) -> Any:
+        """Return as `_signature`, with what is not known yet told by its content."""
+        places, targets = self.references[side]
+        start = self._section(function.region, side).place + function.start
+        first, last = np.searchsorted(places, (start, start + function.size))
+        leads = tuple(self._shape(side, target) for target in targets[first:last].tolist())
+        back, sources = self._backward(side)
+        first, last = np.searchsorted(back, (start, start + function.size))
+        return leads, tuple(sorted(hash(self._shape(side, place)) for place in sources[first:last].tolist()))
+
+    def _shape(self, side: int, address: int) -> Any:
+        """Return what an address is: its right place where that is known, else a function's code or a part of data with
+        its pointers as far as they are known."""
+        found = self.shapes.get((side, address))
+        if found is None:
+            found = self.shapes[side, address] = self._made(side, address)
+        return found
+
+    def _known(self, side: int, address: int) -> int:
+        """Return the right address of what is known, -1 otherwise."""
+        if side == 0:
+            return int(self.to(np.array([address]))[0])
+        return address if self.known(np.array([address]))[0] else -1
+
+    def _made(self, side: int, address: int) -> Any:
+        right = self._known(side, address)
+        home = self.home(side, address)
+        if right >= 0 or home is None:
+            return right
+        number, offset = home
+        region = self.regions[number]
+        if self.pairs[number].one.code:
+            function = self._at(side, number, offset)
+            return (number, offset - function.start, function.code) if function else number
+        if region.data is None:
+            return number
+        begins = region.begins[side]
+        index = bisect_right(begins, offset)
+        start = begins[index - 1] if index else 0
+        stop = min(begins[index] if index < len(begins) else region.cover[side].size, start + SHAPE_MAX)
+        section = self._section(number, side)
+        content: list[Any] = [number, offset - start]
+        at = start
+        word = self.left.image.word
+        while at < stop:
+            place = section.place + at
+            target = self.targets[side].get(place)
+            if target is None and self.left.image.type == ET_EXEC and place % word == 0 and at + word <= stop:
+                value = int.from_bytes(region.data[side][at : at + word], "little")
+                target = value if self.home(side, value) else None
+            if target is not None:
+                known = self._known(side, target)
+                inside = self.home(side, target)
+                if known < 0 and inside and self.pairs[inside[0]].one.code:
+                    function = self._at(side, *inside)
+                    content.append(function.code if function else None)
+                else:
+                    content.append(known)
+                at += word
+            elif place in self.symbols[side]:
+                content.append(self.symbols[side][place])
+                at += word
+            else:
+                content.append(region.data[side][at : min(at + 4, stop)])
+                at += 4
+        return tuple(content)
 
     def _by_neighbours(self) -> bool:
         found = False
@@ -613,16 +691,16 @@ class Arrangement:
                 for function in here:
                     twin = self.twins.get((function.region, function.number - step))
                     other = numbers.get(twin + step) if twin is not None else None
-                    if other is not None and self._signature(0, function) == self._signature(1, other):
+                    if other is not None and self._shapes(0, function) == self._shapes(1, other):
                         found |= self._pair(function, other)
         return found
 
     def _by_order(self) -> bool:
         """Pair the first of what nothing tells apart."""
         for here, there in list(self._open()):
-            known = {self._signature(1, f): f for f in reversed(there)}
+            known = {self._shapes(1, f): f for f in reversed(there)}
             for function in here:
-                other = known.get(self._signature(0, function))
+                other = known.get(self._shapes(0, function))
                 if other is not None and self._pair(function, other):
                     return True
         return False
@@ -692,6 +770,51 @@ class Arrangement:
                 pair.arranged = True
                 pair.moved = any(a.r0 > b.r0 for a, b in zip(names, names[1:], strict=False))
                 pair.take(found, *(region.data or (b"", b"")))
+
+    def behind(self) -> Any:
+        """Return the places, in order, of left references to the end of what the same function refers to as well: what
+        stands behind it is another thing on the other side."""
+        self._chart()
+        (places, targets), (others, rights) = self.references
+        to = self.to(places)
+        index = np.minimum(np.searchsorted(others, to), max(len(others) - 1, 0))
+        if not len(others):
+            return places[:0]
+        there = (to >= 0) & (others[index] == to)
+        two = rights[index]
+        good = there & (self.to(targets) == two)
+        last = there & ~good & (self.to(targets - 1) == two - 1)
+        found = []
+        for at in np.flatnonzero(last).tolist():
+            function = self._around(int(places[at]))
+            if function is None:
+                continue
+            first, stop = np.searchsorted(places, function)
+            near = good[first:stop] & (targets[first:stop] < targets[at]) & (two[first:stop] - targets[first:stop] == two[at] - targets[at])
+            if near.any() and self._one(int(targets[first:stop][near].max()), int(targets[at])):
+                found.append(int(places[at]))
+        return np.array(found, np.int64)
+
+    def _around(self, address: int) -> tuple[int, int] | None:
+        """Return the bounds of the left function that an address lies in."""
+        home = self.home(0, address)
+        function = self._at(0, *home) if home else None
+        if home is None or function is None:
+            return None
+        base = self._section(home[0], 0).place
+        return base + function.start, base + function.start + function.size
+
+    def _one(self, start: int, stop: int) -> bool:
+        """Tell whether all between two left addresses has moved together."""
+        index = int(np.searchsorted(self.starts, start, "right")) - 1
+        shift = self.others[index] - self.starts[index]
+        while index < len(self.starts) and self.stops[index] < stop:
+            if index + 1 >= len(self.starts) or self.starts[index + 1] != self.stops[index]:
+                return False
+            index += 1
+            if self.others[index] - self.starts[index] != shift:
+                return False
+        return True
 
     def _values(self, number: int) -> tuple[dict[int, Any], dict[int, Any]]:
         """Return what relocated words of a pair of sections lead to, as right addresses where they are known."""
@@ -816,11 +939,9 @@ def _functions_of(side: Any, section: Section) -> Iterator[tuple[int, int, Any]]
 
 
 def arrange(both: Any) -> None:
-    """Give the sections of two programs that were linked in another order their maps."""
+    """Give the sections of two programs that were linked in another order their maps, and say which references lead to
+    the end of something."""
     arrangement = Arrangement(both)
     arrangement.run()
     arrangement.take()
-    del arrangement
-
-
-__all__ = ["Piece", "arrange", "joined"]
+    both.ends = arrangement.behind()

@@ -35,7 +35,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
 
             def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
                 behind = end[np.searchsorted(at, starts)] - starts
-                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
+                left, right = one.place + starts + behind + ones, two.place + others + behind + twos
+                return both.leads(one.place + starts, left, right)
 
             found.accept_fields(at, targets)
             if one.name.startswith(b".plt") and found.open.any():
@@ -43,7 +44,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             if image.type == ET_EXEC or image.machine != EM_X86_64:
                 plain = code.at[~relative]
                 found.accept_fields(
-                    plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
+                    plain,
+                    lambda s, _o, ones, twos: both.leads(one.place + s, ones & 0xFFFFFFFF, twos & 0xFFFFFFFF),
                 )
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))

@@ -183,6 +183,8 @@ class Both:
         self._addresses: Addresses | None = None
         self._still: bool | None = None
         self._arranged = False
+        # Places of left references to the end of what moved.
+        self.ends = np.zeros(0, np.int64)
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     def pieces(self, pair: Pair) -> Pieces:
@@ -307,6 +309,13 @@ class Both:
             loaded = [pair for pair in self.pairs if _mapped(pair.one) and _mapped(pair.two)]
             self._still = all(pair.one.addr == pair.two.addr and self.pieces(pair).identity for pair in loaded)
         return self._still
+
+    def leads(self, places: Any, ones: Any, twos: Any) -> Any:
+        """Tell of the targets of references whether they are the same place, or the end of the same thing."""
+        found = self.addresses.same(ones, twos)
+        if len(self.ends):
+            found |= np.isin(places, self.ends) & (self.addresses.to(ones - 1) == twos - 1)
+        return found
 
     @property
     def addresses(self) -> Addresses:
