@@ -32,7 +32,7 @@ from reprodiff.formats.elf.names import (
     SHT_PROGBITS,
 )
 from reprodiff.formats.elf.contents import NOPS
-from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols
+from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols, identity
 from reprodiff.formats.elf.region import Region, joined
 from reprodiff.formats.elf.words import gather
 
@@ -253,8 +253,6 @@ class Arrangement:
                 others = rows[1].get(key, [])
                 if len(found) == len(others) == 1 and found[0].size == others[0].size:
                     region.add(found[0].start, others[0].start, found[0].size, key[0])
-            if pair.one.type in ARRAYS and pair.one.size == pair.two.size:
-                region.add(0, 0, pair.one.size)
 
     def _slots(self) -> None:
         """Pair what relocations of the same name write to."""
@@ -764,6 +762,9 @@ class Arrangement:
                 found, moved = by_symbols(*rows, pair.one.size, pair.two.size)
                 pair.moved = moved and not pair.one.name.startswith(b".plt")
                 pair.take(list(_padding(found, *region.data)), *region.data)
+            elif pair.one.type in ARRAYS:
+                # Functions to run may stand in another order, which is told as such.
+                pair.take(identity(pair.one.size, pair.two.size))
             else:
                 found = region.finish(self._values(number))
                 names = sorted((p for p in region.found if p.name is not None), key=lambda p: p.l0)

@@ -31,6 +31,9 @@ REFERS = {
     b".debug_gnu_pubtypes": (b".debug_info",),
     b".debug_macro": (b".debug_str", b".debug_line"),
     b".gdb_index": (b".debug_info",),
+    # DW_OP_implicit_pointer
+    b".debug_loclists": (b".debug_info",),
+    b".debug_loc": (b".debug_info",),
 }  # fmt: skip
 LISTS = (b".debug_rnglists", b".debug_loclists")
 ADDRESSES = frozenset(REFERS) | {b".debug_addr", b".debug_rnglists", b".debug_loclists", b".debug_ranges", b".debug_loc",

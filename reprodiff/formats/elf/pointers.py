@@ -97,14 +97,23 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                     if other.one.code:
                         target = one.place + start + ones
                         code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
-                return (
-                    (index >= 0)
-                    & (begin >= 0)
-                    & code
-                    & addresses.same(one.place + start + ones, two.place + begin + twos)
-                )
+                fits = (index >= 0) & (begin >= 0)
+                fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
+                for number in np.flatnonzero(fits & ~code)[:LENGTHS_MAX].tolist():
+                    code[number] = _texts(both, int(start[number] + ones[number]) + one.place)
+                return fits & code
 
             found.accept(4, 4, one.addr, entries, signed=True)
+
+
+def _texts(both: Both, address: int) -> bool:
+    """Tell whether a text begins at a left address, in data that is only read."""
+    target = both.section_at(address)
+    if target is None or target.one.flags & 1 or target.one.code or not target.one.stored:
+        return False
+    data, at = both.left.data(target.one), address - target.one.addr
+    text = data[at : at + 64].split(b"\0")[0]
+    return texts(text, text) and data[at - 1 : at] in {b"\0", b""}
 
 
 def _numbers(both: Both) -> Any:

@@ -34,7 +34,7 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
-from reprodiff.formats.elf.units import inside_units, joined, reordered, rows_of_units
+from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
 # What link-time optimization and section names of one translation unit end in.
@@ -289,6 +289,12 @@ class Both:
             if piece.name is not None and piece.r1 > piece.r0
         }
         image = self.left.image
+        if pair.one.name == b".debug_abbrev":
+            info = self.pair(b".debug_info")
+            if info is None or not info.one.stored or not info.two.stored:
+                return None
+            data = [(side.data(s), side.data(t)) for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))]
+            return abbreviations(data[0], data[1], image.order, self.pieces(info))
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:
@@ -301,6 +307,11 @@ class Both:
             if _mapped(pair.one) and pair.one.addr <= address < pair.one.addr + pair.one.size:
                 return pair
         return None
+
+    @property
+    def arranged(self) -> bool:
+        """Whether functions or objects stand in another order."""
+        return any(pair.arranged for pair in self.pairs)
 
     @property
     def still(self) -> bool:

@@ -1,6 +1,7 @@
 """Which unit of debug information is which on the other side."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,32 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
     if all(i == j for i, j in twin.items()):
         return None
     return joined(inside_units(a, b, [(ones[i], twos[twin[i]]) for i in range(len(ones))]))
+
+
+def abbreviations(left: tuple[bytes, bytes], right: tuple[bytes, bytes], order: str, pieces: Any) -> list[Piece] | None:
+    """Align the tables of abbreviations of units that correspond: (.debug_info, .debug_abbrev) of both sides and the map
+    of the first. None where they stand in order, or not each of them is of one unit."""
+    starts = []
+    for info, _tables in (left, right):
+        found = {}
+        for start, _stop, width, version in units(info, order):
+            if width == 4:
+                # Behind the version, from DWARF 5 on two bytes further (7.5.1).
+                at = start + (8 if version >= 5 else 6)
+                found[start] = int.from_bytes(info[at : at + 4], "little" if order == "<" else "big")
+        starts.append(found)
+    stops = []
+    for found, (_info, tables) in zip(starts, (left, right), strict=True):
+        bounds = sorted({*found.values(), len(tables)})
+        if len(bounds) != len(found) + 1 or bounds[0] != 0:
+            return None
+        stops.append(dict(pairwise(bounds)))
+    firsts = list(starts[0])
+    moved = pieces.to(np.array(firsts, np.int64)).tolist() if firsts else []
+    if sorted(moved) != sorted(starts[1]):
+        return None
+    rows = sorted((starts[0][i], starts[1][j]) for i, j in zip(firsts, moved, strict=True))
+    return joined([Piece(a, stops[0][a], b, stops[1][b]) for a, b in rows])
 
 
 def _held(data: bytes, row: Range, word: int, order: str, wanted: Any) -> list[int]:
