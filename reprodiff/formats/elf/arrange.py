@@ -141,8 +141,10 @@ class Arrangement:
     def run(self) -> None:
         """Find all that can be."""
         self._functions()
-        self._slots()
+        self._relocations()
+        self._slots(True)
         self._objects()
+        self._slots(False)
         self._chart()
         self._references()
         for _ in range(ROUNDS_MAX):
@@ -254,8 +256,8 @@ class Arrangement:
                 if len(found) == len(others) == 1 and found[0].size == others[0].size:
                     region.add(found[0].start, others[0].start, found[0].size, key[0])
 
-    def _slots(self) -> None:
-        """Pair what relocations of the same name write to."""
+    def _relocations(self) -> None:
+        """Collect what relocations put where."""
         self.relative: list[Any] = []
         self.targets: list[dict[int, int]] = []
         self.symbols: list[dict[int, bytes]] = []
@@ -269,6 +271,8 @@ class Arrangement:
                 section = self._section(number, side)
                 here = marks[(marks >= section.place) & (marks < section.place + section.size)] - section.place
                 region.marks = (here, region.marks[1]) if side == 0 else (region.marks[0], here)
+    def _slots(self, tables: bool) -> None:
+        """Pair what relocations of the same name write to. tables: in tables of addresses, or elsewhere."""
         word = self.left.image.word
         keys = [_single(others) for others in self.symbols]
         for key, place in keys[0].items():
@@ -276,7 +280,8 @@ class Arrangement:
             one = self.home(0, place)
             two = self.home(1, other) if other is not None else None
             if one and two and one[0] == two[0] and self.regions[one[0]].data is not None:
-                self.regions[one[0]].add(one[1], two[1], word)
+                if self.regions[one[0]].one.name.startswith(b".got") == tables:
+                    self.regions[one[0]].add(one[1], two[1], word)
 
     # References
 
