@@ -12,6 +12,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ TEXT_MIN, TEXT_MAX = 3, 64
 DISTANCE_MAX = 1 << 16
 # How much of a part tells it from others.
 SHAPE_MAX = 128
+# Symbols have places of their own, beyond all addresses.
+BEYOND = 1 << 62
 # What fills up between functions is shorter.
 FILLED = 64
 # Instructions that do nothing, as assemblers write them.
@@ -51,12 +54,12 @@ ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 
 
 class Function:
-    """A function of one side. code: its bytes without displacements; key: of its symbol, None where it has none."""
+    """A function of one side. code: its bytes without displacements; keys: of its symbols."""
 
-    __slots__ = ("code", "key", "number", "region", "size", "start")
+    __slots__ = ("code", "keys", "number", "region", "size", "start")
 
-    def __init__(self, region: int, number: int, start: int, size: int, key: Any) -> None:
-        self.region, self.number, self.start, self.size, self.key = region, number, start, size, key
+    def __init__(self, region: int, number: int, start: int, size: int, keys: tuple[Any, ...]) -> None:
+        self.region, self.number, self.start, self.size, self.keys = region, number, start, size, keys
         self.code: Any = None
 
 
@@ -115,6 +118,7 @@ class Arrangement:
         for region in self.regions:
             a, b = region.one.place, region.two.place
             rows += [(p.l0 + a, p.l1 + a, p.r0 + b) for p in region.found]
+        rows.append((BEYOND, BEYOND + (1 << 40), BEYOND))
         known = np.array(sorted(rows), np.int64).reshape(-1, 3)
         self.starts, self.stops, self.others = known.T
         right = np.argsort(self.others, kind="stable")
@@ -144,7 +148,6 @@ class Arrangement:
         self._relocations()
         self._slots(True)
         self._objects()
-        self._slots(False)
         self._chart()
         self._references()
         for _ in range(ROUNDS_MAX):
@@ -157,7 +160,7 @@ class Arrangement:
                 continue
             break
         for _ in range(ROUNDS_MAX):
-            steps = (self._loosely, self._by_targets, self._by_text, self._follow, self._same_code)
+            steps = (self._by_names, self._slots_left, self._loosely, self._by_targets, self._by_text, self._follow, self._same_code)
             if not any(step() for step in steps):
                 break
             self._chart()
@@ -172,16 +175,24 @@ class Arrangement:
                 self.functions[side].append(
                     [Function(number, index, *row) for index, row in enumerate(rows)]
                 )
+                if rows:
+                    self.sides[side].begin(section, [start for start, _size, _keys in rows])
         keys: tuple[dict[Any, list[Function]], dict[Any, list[Function]]] = ({}, {})
         for side in (0, 1):
-            for rows in self.functions[side]:
-                for function in rows:
-                    if function.key is not None:
-                        keys[side].setdefault((function.region, *function.key[:2]), []).append(function)
-        for key, ones in keys[0].items():
-            twos = keys[1].get(key, [])
-            if len(ones) == len(twos) == 1:
-                self._pair(ones[0], twos[0])
+            for functions in self.functions[side]:
+                for function in functions:
+                    for key in function.keys:
+                        keys[side].setdefault((function.region, *key[:2]), []).append(function)
+        single = {key: (ones[0], keys[1][key][0]) for key, ones in keys[0].items() if len(ones) == len(keys[1].get(key, ())) == 1}
+        self.names = keys
+        claims: tuple[dict[Any, set[int]], dict[Any, set[int]]] = ({}, {})
+        for one, two in single.values():
+            claims[0].setdefault((one.region, one.number), set()).add(two.number)
+            claims[1].setdefault((two.region, two.number), set()).add(one.number)
+        for one, two in single.values():
+            # Symbols of one function that say different things say nothing.
+            if len(claims[0][one.region, one.number]) == len(claims[1][two.region, two.number]) == 1:
+                self._pair(one, two)
         rest = [[f for rows in side for f in rows if not self._done(n, f)] for n, side in enumerate(self.functions)]
         for side, rows in enumerate(rest):
             self._blank(side, rows)
@@ -229,7 +240,8 @@ class Arrangement:
         classes: dict[Any, tuple[list[Function], list[Function]]] = {}
         for side, rows in enumerate((ones, twos)):
             for function in rows:
-                label = function.key[:2] if function.key is not None else None
+                several = [k[:2] for k in function.keys if len(self.names[side][function.region, *k[:2]]) > 1]
+                label = several[0] if several else None
                 classes.setdefault((function.region, label, function.code), ([], []))[side].append(function)
         self.classes = []
         for key, both in classes.items():
@@ -239,22 +251,33 @@ class Arrangement:
                 self.classes.append((key, *both))
 
     def _objects(self) -> None:
-        """Pair objects by symbol."""
+        """Collect the symbols of data: each is a reference to its object, from a place of its own."""
+        self.objects: list[list[dict[int, Symbol]]] = [[], []]
+        self.single: list[tuple[int, Symbol, Symbol]] = []
         for number, region in enumerate(self.regions):
-            pair = self.pairs[number]
-            if pair.one.code:
-                continue
-            ones, twos = self.left.named(pair.one), self.right.named(pair.two)
             rows: tuple[dict[Any, list[Symbol]], dict[Any, list[Symbol]]] = ({}, {})
-            for side, symbols in enumerate((ones, twos)):
-                for symbol in symbols:
+            for side in (0, 1):
+                found: dict[int, Symbol] = {}
+                for symbol in self.sides[side].symbols(self._section(number, side)) if not self.pairs[number].one.code else ():
                     rows[side].setdefault(symbol.key[:2], []).append(symbol)
                     region.begin(side, symbol.start)
                     region.begin(side, symbol.start + symbol.size)
-            for key, found in rows[0].items():
-                others = rows[1].get(key, [])
-                if len(found) == len(others) == 1 and found[0].size == others[0].size:
-                    region.add(found[0].start, others[0].start, found[0].size, key[0])
+                    old = found.get(symbol.start)
+                    if old is None or (-symbol.size, symbol.key) < (-old.size, old.key):
+                        found[symbol.start] = symbol
+                self.objects[side].append(found)
+            for key, ones in rows[0].items():
+                twos = rows[1].get(key, [])
+                if len(ones) == len(twos) == 1:
+                    self.single.append((number, ones[0], twos[0]))
+
+    def _by_names(self) -> bool:
+        """Pair objects by their symbols alone, whatever they hold."""
+        found = False
+        for number, one, two in self.single:
+            if one.size == two.size and one.size:
+                found |= self.regions[number].add(one.start, two.start, one.size, one.name)
+        return found
 
     def _relocations(self) -> None:
         """Collect what relocations put where."""
@@ -271,8 +294,12 @@ class Arrangement:
                 section = self._section(number, side)
                 here = marks[(marks >= section.place) & (marks < section.place + section.size)] - section.place
                 region.marks = (here, region.marks[1]) if side == 0 else (region.marks[0], here)
-    def _slots(self, tables: bool) -> None:
+    def _slots_left(self) -> bool:
+        return self._slots(False)
+
+    def _slots(self, tables: bool) -> bool:
         """Pair what relocations of the same name write to. tables: in tables of addresses, or elsewhere."""
+        found = False
         word = self.left.image.word
         keys = [_single(others) for others in self.symbols]
         for key, place in keys[0].items():
@@ -281,7 +308,8 @@ class Arrangement:
             two = self.home(1, other) if other is not None else None
             if one and two and one[0] == two[0] and self.regions[one[0]].data is not None:
                 if self.regions[one[0]].one.name.startswith(b".got") == tables:
-                    self.regions[one[0]].add(one[1], two[1], word)
+                    found |= self.regions[one[0]].add(one[1], two[1], word)
+        return found
 
     # References
 
@@ -300,6 +328,9 @@ class Arrangement:
         for number, region in enumerate(self.regions):
             if self.pairs[number].one.code and region.data is not None and self._all_paired(number):
                 rows[1].append(self._read_over(number))
+        for side in (0, 1):
+            targets = [row[1 + side].start + self._section(row[0], side).place for row in self.single]
+            rows[side].append(np.stack([np.arange(len(targets)) + BEYOND, np.array(targets, np.int64)]))
         self.references = [_sorted(np.concatenate(each, axis=1)) for each in rows]
         for side in (0, 1):
             self._begins(side, self.references[side][1])
@@ -413,6 +444,14 @@ class Arrangement:
         size = min(rooms)
         if size <= 0:
             return False
+        named = self.objects[0][number].get(start)
+        if named is not None and named.size:
+            # All of an object, or nothing.
+            if size < named.size or self._alike(region, start, other, named.size) < named.size:
+                return False
+            region.add(start, other, named.size, named.name)
+            self._table(region, start, other, named.size)
+            return True
         same = self._alike(region, start, other, size)
         if same < size:
             same = _whole(region, start, same)
@@ -714,6 +753,11 @@ class Arrangement:
         for region in self.regions:
             if not self.pairs[region.number].one.code:
                 found |= region.bridge()
+                if region.data is not None:
+                    # The C library's start files come first.
+                    size = min(region.room(0, 0))
+                    odd = self._odd(region, 0, 0, size, may=self._leads) if size > 0 else None
+                    found |= odd is not None and not odd.any() and region.add(0, 0, size)
         self._chart()
         for region in self.regions:
             if not self.pairs[region.number].one.code:
@@ -760,6 +804,10 @@ class Arrangement:
         """Give every pair of sections its map."""
         for number, region in enumerate(self.regions):
             pair = self.pairs[number]
+            for side in (0, 1):
+                symbols = self.objects[side][number] if not pair.one.code else {
+                    f.start: Symbol(f.start, f.size, f.keys[0]) for f in self.functions[side][number] if f.keys}  # fmt: skip
+                self.sides[side].take(self._section(number, side), [symbols[start] for start in sorted(symbols)])
             if pair.one.code and region.data is not None:
                 rows = self._code_rows(number)
                 if not rows[0] and not rows[1]:
@@ -843,9 +891,9 @@ class Arrangement:
                 paired = one is not None and (side or (number, one) in self.twins)
                 if paired:
                     first = self.functions[0][number][one]
-                    key = (first.key[0] if first.key else b"#%d" % one, b"", one)
+                    key = (first.keys[0][0] if first.keys else b"#%d" % one, b"", one)
                 else:
-                    name = function.key[0] if function.key else b"#%s%d" % ((b"left", b"right")[side], function.number)
+                    name = function.keys[0][0] if function.keys else b"#%s%d" % ((b"left", b"right")[side], function.number)
                     key = name, (b"left", b"right")[side], function.number
                 rows[side].append(Symbol(function.start, function.size, key))
         return rows
@@ -910,38 +958,49 @@ def _unlisted(data: bytes, section: Section, start: int, stop: int) -> tuple[int
     return (start, stop) if stop > start and not set(data[start:stop]) <= NOPS else None
 
 
-def _functions_of(side: Any, section: Section) -> Iterator[tuple[int, int, Any]]:
-    """Yield (offset, size, symbol's key) of the functions of a section, in order."""
+def _functions_of(side: Any, section: Section) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+    """Yield (offset, size, keys of symbols) of the functions of a section, in order.
+
+    The frame table says where functions are; symbols where it does not say it, so that one which says something else
+    moves nothing.
+    """
     if section.name.startswith(b".plt"):
         step = section.entsize or 16
         for start in range(0, section.size - step + 1, step):
-            yield start, step, None
+            yield start, step, ()
         return
-    rows: dict[int, tuple[int, Any]] = {start: (size, None) for start, size in side.ranges(section) if size}
-    for symbol in side.named(section):
-        size = symbol.size or rows.get(symbol.start, (0, None))[0]
-        rows[symbol.start] = size, symbol.key
-    starts = sorted(rows)
+    sizes = {start: size for start, size in side.ranges(section) if size}
+    listed = sorted(sizes)
+    keys: dict[int, list[Any]] = {}
+    for symbol in side.symbols(section):
+        index = bisect_right(listed, symbol.start) - 1
+        if index >= 0 and listed[index] < symbol.start < listed[index] + sizes[listed[index]]:
+            continue
+        keys.setdefault(symbol.start, []).append(symbol.key)
+        if symbol.start not in sizes or index < 0 or listed[index] != symbol.start:
+            sizes[symbol.start] = max(sizes.get(symbol.start, 0), symbol.size)
+    starts = sorted(sizes)
     data = side.data(section)
-    bounds = [0, *(start + rows[start][0] for start in starts)], [*starts, section.size]
-    for first, last in zip(*bounds, strict=True):
-        between = _unlisted(data, section, first, last) if last > first else None
-        if between and between[0] not in rows:
-            rows[between[0]] = between[1] - between[0], None
-    starts = sorted(rows)
+    rows: list[tuple[int, int, tuple[Any, ...]]] = []
     stop = 0
-    for number, start in enumerate(starts):
+    for start, after in pairwise([*starts, section.size]):
         if start < stop:
             continue
-        size, key = rows[start]
-        after = starts[number + 1] if number + 1 < len(starts) else section.size
-        size = min(size or after - start, section.size - start)
-        if size > after - start and rows[after][1] is not None:
-            size = after - start
-        if size <= 0:
-            continue
-        stop = start + size
-        yield start, size, key
+        if start > stop:
+            between = _unlisted(data, section, stop, start)
+            if between:
+                rows.append((between[0], between[1] - between[0], ()))
+        size = min(sizes[start], after - start)
+        if not size:
+            ends = NOPS_END.search(data, max(start + 1, after - FILLED), after)
+            size = (ends.start() if ends else after) - start
+        if size > 0:
+            rows.append((start, size, tuple(sorted(keys.get(start, ())))))
+            stop = start + size
+    between = _unlisted(data, section, stop, section.size)
+    if between:
+        rows.append((between[0], between[1] - between[0], ()))
+    yield from rows
 
 
 def arrange(both: Any) -> None:

@@ -41,5 +41,7 @@ def operands(code: bytes, starts: Any) -> Any:
     disp = modrm + 1 + sib
     wide = (mod == 2) | none
     behind = (wide | relative | (mod == 1)) & has & ~two & ~vector & _IMMZ[first] & ~narrow
-    found = np.concatenate([disp[has & wide], (disp + np.where(mod == 1, 1, 4))[behind]])
+    # mov with 8 bytes: the lower half of an address.
+    whole = rex & ((data[at - 1] & 8) != 0) & (first >= 0xB8) & (first <= 0xBF)
+    found = np.concatenate([disp[has & wide], (disp + np.where(mod == 1, 1, 4))[behind], (at + 1)[whole]])
     return found[found + 4 <= len(code)]

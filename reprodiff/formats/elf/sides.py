@@ -209,9 +209,6 @@ class Both:
         if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
             from reprodiff.formats.elf.arrange import arrange
 
-            for pair in self.pairs:
-                if _mapped(pair.one):
-                    pair.agree(self.left, self.right)
             arrange(self)
 
     def _permuted(self, pair: Pair) -> bool:
