@@ -34,7 +34,7 @@ from reprodiff.formats.elf.names import (
 )
 from reprodiff.formats.elf.contents import NOPS
 from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols, identity
-from reprodiff.formats.elf.region import Region, joined
+from reprodiff.formats.elf.region import TEXT, Region
 from reprodiff.formats.elf.words import gather
 
 ROUNDS_MAX = 64
@@ -160,7 +160,10 @@ class Arrangement:
                 continue
             break
         for _ in range(ROUNDS_MAX):
-            steps = (self._by_names, self._slots_left, self._loosely, self._by_targets, self._by_text, self._follow, self._same_code)
+            steps = (
+                self._by_names, self._slots_left, self._bridge, self._follow, self._same_code, self._by_text,
+                self._by_targets, self._by_namesakes, self._grow,
+            )  # fmt: skip
             if not any(step() for step in steps):
                 break
             self._chart()
@@ -254,6 +257,7 @@ class Arrangement:
         """Collect the symbols of data: each is a reference to its object, from a place of its own."""
         self.objects: list[list[dict[int, Symbol]]] = [[], []]
         self.single: list[tuple[int, Symbol, Symbol]] = []
+        self.namesakes: list[list[tuple[list[Symbol], list[Symbol]]]] = [[] for _region in self.regions]
         for number, region in enumerate(self.regions):
             rows: tuple[dict[Any, list[Symbol]], dict[Any, list[Symbol]]] = ({}, {})
             for side in (0, 1):
@@ -270,6 +274,8 @@ class Arrangement:
                 twos = rows[1].get(key, [])
                 if len(ones) == len(twos) == 1:
                     self.single.append((number, ones[0], twos[0]))
+                elif twos:
+                    self.namesakes[number].append((ones, twos))
 
     def _by_names(self) -> bool:
         """Pair objects by their symbols alone, whatever they hold."""
@@ -447,7 +453,9 @@ class Arrangement:
         named = self.objects[0][number].get(start)
         if named is not None and named.size:
             # All of an object, or nothing.
-            if size < named.size or self._alike(region, start, other, named.size) < named.size:
+            free = min(region.cover[0].room(start), region.cover[1].room(other))
+            inside = any(other < at < other + named.size for at in self._symbols_at(number, other, named.size))
+            if free < named.size or inside or self._alike(region, start, other, named.size) < named.size:
                 return False
             region.add(start, other, named.size, named.name)
             self._table(region, start, other, named.size)
@@ -460,6 +468,12 @@ class Arrangement:
         self._table(region, start, other, same)
         self._virtual(region, start, other)
         return True
+
+    def _symbols_at(self, number: int, start: int, size: int) -> list[int]:
+        """Return where symbols of the right side begin in a range."""
+        begins = self.regions[number].begins[1]
+        first, last = bisect_right(begins, start), bisect_right(begins, start + size - 1)
+        return [at for at in begins[first:last] if at in self.objects[1][number]]
 
     def _virtual(self, region: Region, start: int, other: int) -> None:
         """Take what stands before the functions of a virtual table: a distance and a pointer to the type (Itanium C++ ABI
@@ -747,21 +761,41 @@ class Arrangement:
                     return True
         return False
 
-    def _loosely(self) -> bool:
-        """Take what lies between parts that moved together, and let parts grow."""
+    def _bridge(self) -> bool:
+        """Take what lies between parts that moved together, and what the start files of the C library begin with."""
         found = False
-        for region in self.regions:
-            if not self.pairs[region.number].one.code:
-                found |= region.bridge()
-                if region.data is not None:
-                    # The C library's start files come first.
-                    size = min(region.room(0, 0))
-                    odd = self._odd(region, 0, 0, size, may=self._leads) if size > 0 else None
-                    found |= odd is not None and not odd.any() and region.add(0, 0, size)
-        self._chart()
-        for region in self.regions:
-            if not self.pairs[region.number].one.code:
-                found |= region.grow(lambda s, o, n, r=region: self._odd(r, s, o, n, may=self._may))
+        for region in self._data():
+            found |= region.bridge()
+            size = min(region.room(0, 0))
+            odd = self._odd(region, 0, 0, size, may=self._leads) if size > 0 and region.data is not None else None
+            found |= odd is not None and not odd.any() and region.add(0, 0, size)
+        return found
+
+    def _grow(self) -> bool:
+        """Let parts take what lies around them."""
+        found = False
+        for region in self._data():
+            found |= region.grow(lambda s, o, n, r=region: self._odd(r, s, o, n, may=self._may))
+        return found
+
+    def _data(self) -> list[Region]:
+        return [region for region, pair in zip(self.regions, self.pairs, strict=True) if not pair.one.code]
+
+    def _by_namesakes(self) -> bool:
+        """Pair objects of one name and equal content that nothing refers to."""
+        found = False
+        for number, groups in enumerate(self.namesakes):
+            for ones, twos in groups:
+                rows: dict[Any, tuple[list[Symbol], list[Symbol]]] = {}
+                for side, symbols in enumerate((ones, twos)):
+                    section = self._section(number, side)
+                    for symbol in symbols:
+                        if symbol.size and self._known(side, section.place + symbol.start) < 0:
+                            key = symbol.size, self._shape(side, section.place + symbol.start)
+                            rows.setdefault(key, ([], []))[side].append(symbol)
+                for here, there in rows.values():
+                    for one, two in zip(here, there, strict=False):
+                        found |= self.regions[number].add(one.start, two.start, one.size, one.name)
         return found
 
     def _by_targets(self) -> bool:
@@ -825,29 +859,42 @@ class Arrangement:
                 pair.moved = any(a.r0 > b.r0 for a, b in zip(names, names[1:], strict=False))
                 pair.take(found, *(region.data or (b"", b"")))
 
-    def behind(self) -> Any:
+    def behind(self) -> tuple[Any, Any]:
         """Return the places, in order, of left references to the end of what the same function refers to as well: what
-        stands behind it is another thing on the other side."""
+        stands behind it is another thing on the other side; and of those to a text that is stored twice."""
         self._chart()
         (places, targets), (others, rights) = self.references
-        to = self.to(places)
-        index = np.minimum(np.searchsorted(others, to), max(len(others) - 1, 0))
         if not len(others):
-            return places[:0]
+            return places[:0], places[:0]
+        to = self.to(places)
+        index = np.minimum(np.searchsorted(others, to), len(others) - 1)
         there = (to >= 0) & (others[index] == to)
         two = rights[index]
         good = there & (self.to(targets) == two)
-        last = there & ~good & (self.to(targets - 1) == two - 1)
-        found = []
-        for at in np.flatnonzero(last).tolist():
+        found, copies = [], []
+        for at in np.flatnonzero(there & ~good & (self.to(targets - 1) == two - 1)).tolist():
             function = self._around(int(places[at]))
             if function is None:
                 continue
             first, stop = np.searchsorted(places, function)
-            near = good[first:stop] & (targets[first:stop] < targets[at]) & (two[first:stop] - targets[first:stop] == two[at] - targets[at])
+            near = good[first:stop] & (targets[first:stop] < targets[at])
+            near &= two[first:stop] - targets[first:stop] == two[at] - targets[at]
             if near.any() and self._one(int(targets[first:stop][near].max()), int(targets[at])):
                 found.append(int(places[at]))
-        return np.array(found, np.int64)
+        for at in np.flatnonzero(there & ~good).tolist():
+            texts = [self._text(side, int(address)) for side, address in enumerate((targets[at], two[at]))]
+            if texts[0] and texts[0] == texts[1]:
+                copies.append(int(places[at]))
+        return np.array(found, np.int64), np.array(copies, np.int64)
+
+    def _text(self, side: int, address: int) -> bytes:
+        """Return the text at an address of data that is only read, b"" where there is none."""
+        home = self.home(side, address)
+        data = self.regions[home[0]].data if home else None
+        if home is None or data is None or self.regions[home[0]].one.flags & SHF_WRITE or self.pairs[home[0]].one.code:
+            return b""
+        found = TEXT.match(data[side], home[1])
+        return found[0] if found and data[side][found.end() : found.end() + 1] == b"\0" else b""
 
     def _around(self, address: int) -> tuple[int, int] | None:
         """Return the bounds of the left function that an address lies in."""
@@ -1009,4 +1056,4 @@ def arrange(both: Any) -> None:
     arrangement = Arrangement(both)
     arrangement.run()
     arrangement.take()
-    both.ends = arrangement.behind()
+    both.ends, both.copies = arrangement.behind()

@@ -183,8 +183,9 @@ class Both:
         self._addresses: Addresses | None = None
         self._still: bool | None = None
         self._arranged = False
-        # Places of left references to the end of what moved.
+        # Places of left references to the end of what moved, and to texts that are stored twice.
         self.ends = np.zeros(0, np.int64)
+        self.copies = np.zeros(0, np.int64)
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     def pieces(self, pair: Pair) -> Pieces:
@@ -319,10 +320,12 @@ class Both:
         return self._still
 
     def leads(self, places: Any, ones: Any, twos: Any) -> Any:
-        """Tell of the targets of references whether they are the same place, or the end of the same thing."""
+        """Tell of the targets of references whether they are the same place, the end of the same thing or the same text."""
         found = self.addresses.same(ones, twos)
         if len(self.ends):
             found |= np.isin(places, self.ends) & (self.addresses.to(ones - 1) == twos - 1)
+        if len(self.copies):
+            found |= np.isin(places, self.copies)
         return found
 
     @property
