@@ -328,6 +328,16 @@ class Both:
             found |= np.isin(places, self.copies)
         return found
 
+    def back(self, right: int) -> int:
+        """Return the left address of a right one, -1 where nothing corresponds exactly."""
+        for pair in self.pairs:
+            if _mapped(pair.two) and pair.two.addr <= right < pair.two.addr + pair.two.size:
+                offset = right - pair.two.addr
+                for piece in self.pieces(pair).pieces:
+                    if piece.equal and piece.r0 <= offset < piece.r1:
+                        return piece.l0 + offset - piece.r0 + pair.one.addr
+        return -1
+
     @property
     def addresses(self) -> Addresses:
         """The map of all allocated sections and of the headers before them."""

@@ -12,6 +12,10 @@ from reprodiff.formats.elf.words import gather
 
 Range = tuple[int, int]
 STEP = 1 << 20
+# Bytes of units that are held against each other.
+ALIKE_MAX = 1 << 26
+# Larger units are not searched for addresses as long as something else tells them apart.
+SMALL = 1 << 14
 
 
 def rows_of_units(data: bytes, order: str) -> list[Range]:
@@ -70,12 +74,35 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
         places = same.get(a[slice(*one)])
         if places:
             pair(i, places.pop())
+    lefts, rights = np.array(sorted(functions), np.int64), np.array(sorted(functions.values()), np.int64)
+    sizes: dict[int, tuple[list[int], list[int]]] = {}
+    for i, (start, stop) in enumerate(ones):
+        if i not in twin:
+            sizes.setdefault(stop - start, ([], []))[0].append(i)
+    for j, (start, stop) in enumerate(twos):
+        if j not in taken:
+            sizes.setdefault(stop - start, ([], []))[1].append(j)
+    for size, (here, there) in sizes.items():
+        if len(here) * len(there) * size > ALIKE_MAX:
+            continue
+        # Those of a size that have the same addresses, or most in common.
+        views = [[np.frombuffer(data, np.uint8, size, rows[k][0]) for k in group]
+                 for data, rows, group in ((a, ones, here), (b, twos, there))]  # fmt: skip
+        several = size <= SMALL and len(here) > 1
+        held = [Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter() for i in here]
+        others = [Counter(_held(b, twos[j], word, order, rights)) if several else Counter() for j in there]
+        scores = [
+            ((held[x] & others[y]).total(), int((one == two).sum()), -abs(x - y), i, j)
+            for x, (i, one) in enumerate(zip(here, views[0], strict=True))
+            for y, (j, two) in enumerate(zip(there, views[1], strict=True))
+        ]
+        for votes, score, _near, i, j in sorted(scores, reverse=True):
+            if (votes or 2 * score >= size) and i not in twin and j not in taken:
+                pair(i, j)
     homes: dict[int, int] = {}
-    rights = np.array(sorted(functions.values()), np.int64)
     for j in sorted(set(range(len(twos))) - taken):
         for address in _held(b, twos[j], word, order, rights):
             homes.setdefault(address, j)
-    lefts = np.array(sorted(functions), np.int64)
     for i in range(len(ones)):
         if i not in twin:
             votes = Counter(homes.get(functions[address], -1) for address in _held(a, ones[i], word, order, lefts))
