@@ -636,6 +636,8 @@ class Arrangement:
         start = self._section(function.region, side).place + function.start
         first, last = np.searchsorted(places, (start, start + function.size))
         leads = targets[first:last]
+        # A text may be stored twice, once for each unit.
+        texts = [self._text(side, target) for target in leads.tolist()]
         back, sources = self._backward(side)
         first, last = np.searchsorted(back, (start, start + function.size))
         froms = sources[first:last]
@@ -643,7 +645,10 @@ class Arrangement:
             leads, froms = self.to(leads), self.to(froms)
         else:
             leads, froms = np.where(self.known(leads), leads, -1), froms[self.known(froms)]
-        return tuple(leads.tolist()), tuple(sorted(froms[froms >= 0].tolist()))
+        return (
+            tuple(text or lead for text, lead in zip(texts, leads.tolist(), strict=True)),
+            tuple(sorted(froms[froms >= 0].tolist())),
+        )
 
     def _backward(self, side: int) -> Any:
         places, targets = self.references[side]
@@ -699,8 +704,9 @@ class Arrangement:
     def _made(self, side: int, address: int) -> Any:
         right = self._known(side, address)
         home = self.home(side, address)
-        if right >= 0 or home is None:
-            return right
+        text = self._text(side, address)
+        if text or right >= 0 or home is None:
+            return text or right
         number, offset = home
         region = self.regions[number]
         if self.pairs[number].one.code:

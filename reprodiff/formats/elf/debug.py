@@ -66,6 +66,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         addresses = both.addresses
         found.accept(image.word, 1, 0, lambda _s, _o, ones, twos: addresses.same(ones, twos))
         if both.arranged:
+            # The end of a function, where another one follows on the other side.
+            found.accept(image.word, 1, 0, lambda _s, _o, ones, twos: addresses.to(ones - 1) == twos - 1)
             found.accept(image.word, 1, 0, _discarded(both, found))
     if name == b".debug_info" and grown:
         _inside_units(both, pair, found)

@@ -105,6 +105,9 @@ def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     start = 0 if segment.offset == 0 else first.addr - segment.vaddr
     stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
     bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
+    if -WORD < stop < 0 and (segment.offset + segment.filesz) % WORD == 0:
+        # An empty table behind them is aligned.
+        stop = 0
     behind = last.addr + last.size - segment.vaddr - segment.memsz
     if segment.type == PT_GNU_RELRO and (segment.vaddr + segment.memsz) % PAGE == 0 and -PAGE < behind <= 0:
         # What is protected ends with a page.

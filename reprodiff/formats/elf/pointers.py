@@ -14,6 +14,7 @@ from reprodiff.formats.elf.words import Differing, gather
 
 # Lengths of strings that are looked at one by one.
 LENGTHS_MAX = 2000
+TEXT_MIN = 3
 
 
 def decide(both: Both, pair: Pair, found: Differing) -> None:
@@ -113,7 +114,7 @@ def _texts(both: Both, address: int) -> bool:
         return False
     data, at = both.left.data(target.one), address - target.one.addr
     text = data[at : at + 64].split(b"\0")[0]
-    return texts(text, text) and data[at - 1 : at] in {b"\0", b""}
+    return len(text) >= TEXT_MIN and texts(text, text)
 
 
 def _numbers(both: Both) -> Any:
