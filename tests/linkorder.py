@@ -103,10 +103,10 @@ class Parts:
                 case 3:
                     lines += [f"    sum += (int)(v * {rng.choice([0.25, 1.5, rng.random()])}f);"]
                 case 4:
-                    values = ", ".join(str(rng.randrange(1000)) for _ in range(rng.randrange(3, 12)))
+                    values = ", ".join(str(rng.randrange(250)) for _ in range(rng.randrange(3, 12)))
                     kind = rng.choice(["int", "short", "unsigned char", "long", "double"])
                     lines += [
-                        f"    {{ static const {kind} values[] = {{{values.replace(', ', ' % 251, ')}}};",
+                        f"    {{ static const {kind} values[] = {{{values}}};",
                         f"      sum += (int)values[v & {rng.choice([1, 2])}]; }}",
                     ]
                 case 5:

@@ -22,15 +22,8 @@ def alike(
     sides = []
     referring = []
     for side, section, rows in ((left, one, ones), (right, two, twos)):
-        code = np.frombuffer(side.data(section), np.uint8).copy()
         fields = side.sweep(section) if side.image.machine in {EM_386, EM_X86_64} else None
-        if fields is not None:
-            # Numbers of a program that is loaded anywhere are no addresses.
-            plain = side.image.type != ET_EXEC and side.image.machine == EM_X86_64
-            at = fields.at[fields.kind != ABSOLUTE] if plain else fields.at
-            for i in range(4):
-                code[at + i] = 0
-        blank = code.tobytes()
+        blank = blanked(side, section, fields)
         sides.append([blank[start : start + size] for start, size in rows])
         texts = _texts(side, section, fields, rows) if fields is not None else {}
         referring.append([(code, texts.get(index, b"")) for index, code in enumerate(sides[-1])])
@@ -69,6 +62,23 @@ def alike(
             symbols.append(Symbol(start, size, (key, b"", 0)))
         found.append(symbols)
     return found[0], found[1]
+
+
+def blanked(side: Any, section: Section, fields: Any) -> bytes:
+    """Return the code of a section with zeros where it has displacements. fields: of the instructions that count."""
+    code = np.frombuffer(side.data(section), np.uint8).copy()
+    if fields is not None:
+        at = fields.at[fields.kind != ABSOLUTE]
+        if side.image.type == ET_EXEC or side.image.machine == EM_386:
+            # Numbers of a program that is loaded anywhere are no addresses.
+            loaded = [s for s in side.image.sections if s.alloc and s.size]
+            plain = fields.at[fields.kind == ABSOLUTE]
+            values = gather(code, plain, 4, "<", False)
+            first, last = min(s.addr for s in loaded), max(s.addr + s.size for s in loaded)
+            at = np.concatenate([at, plain[(values >= first) & (values <= last)]])
+        for i in range(4):
+            code[at + i] = 0
+    return code.tobytes()
 
 
 def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:

@@ -6,6 +6,7 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, Segment
 from reprodiff.formats.elf.names import (
+    PT_GNU_RELRO,
     PT_LOAD,
     SHF_ALLOC,
     SHF_TLS,
@@ -21,6 +22,7 @@ from reprodiff.tree import Table
 
 # What fills up between objects for the sake of their alignment is shorter.
 FILLED = 64
+PAGE = 4096
 # As much may lie between sections for no alignment's sake.
 GAP_MAX = 16
 WORD = 8
@@ -103,11 +105,18 @@ def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     start = 0 if segment.offset == 0 else first.addr - segment.vaddr
     stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
     bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
+    if -WORD < stop < 0 and (segment.offset + segment.filesz) % WORD == 0:
+        # An empty table behind them is aligned.
+        stop = 0
+    behind = last.addr + last.size - segment.vaddr - segment.memsz
+    if segment.type == PT_GNU_RELRO and (segment.vaddr + segment.memsz) % PAGE == 0 and -PAGE < behind <= 0:
+        # What is protected ends with a page.
+        stop = behind = 0
     return (
         head,
         start,
         stop,
-        last.addr + last.size - segment.vaddr - segment.memsz,
+        behind,
         segment.paddr - segment.vaddr,
         *sorted(bias),
     )

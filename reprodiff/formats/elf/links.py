@@ -46,15 +46,12 @@ def from_code(side: Any, section: Section, offsets: Any = None) -> Any:
     return np.concatenate(found, axis=1)
 
 
-def from_relocations(side: Any) -> tuple[Any, dict[bytes, int], list[int]]:
-    """Return (places, targets) of relative relocations, the places of all others by what they are for where only one
-    is for it, and the places of all others."""
+def from_relocations(side: Any) -> tuple[Any, dict[int, bytes]]:
+    """Return (places, targets) of relative relocations, and what all others put, by their places."""
     image = side.image
     names: dict[int, list[bytes]] = {}
     found = [NOWHERE]
-    keys: dict[bytes, int] = {}
-    twice: set[bytes] = set()
-    others: list[int] = []
+    others: dict[int, bytes] = {}
     for table in image.sections:
         if table.type != SHT_RELA or not table.alloc or not table.stored:
             continue
@@ -70,16 +67,10 @@ def from_relocations(side: Any) -> tuple[Any, dict[bytes, int], list[int]]:
         labels = names.get(symbols.number, []) if symbols is not None else []
         shift = 32 if image.wide else 8
         for place, info, addend in rows[~relative].tolist():
-            others.append(place)
             number = info >> shift
             label = labels[number] if number < len(labels) else b""
-            if not label:
-                continue
-            key = b"%d %d %s" % (info & (0xFFFFFFFF if image.wide else 0xFF), addend, label)
-            if key in keys:
-                twice.add(key)
-            keys[key] = place
-    return np.concatenate(found, axis=1), {k: v for k, v in keys.items() if k not in twice}, sorted(others)
+            others[place] = b"%d %d %s" % (info & (0xFFFFFFFF if image.wide else 0xFF), addend, label)
+    return np.concatenate(found, axis=1), others
 
 
 def _names(side: Any, table: Section) -> list[bytes]:
@@ -106,10 +97,11 @@ def from_words(side: Any, sections: list[Section]) -> Any:
 
 
 def from_frames(side: Any) -> Any:
-    """Return (start of the function, its exception table) of frame records that name one (LSB 10.6.1)."""
+    """Return (start of the function, its exception table, place of the pointer to it) of frame records that name one
+    (LSB 10.6.1)."""
     table = side.image.by_name.get(b".eh_frame")
     if table is None or not table.stored or side.image.by_name.get(b".gcc_except_table") is None:
-        return NOWHERE
+        return np.zeros((3, 0), np.int64)
     data = side.data(table)
     order: Any = "little" if side.image.order == "<" else "big"
     kinds: dict[int, int] = {}
@@ -124,8 +116,26 @@ def from_frames(side: Any) -> Any:
         place = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + table.place + start + 8
         value = int.from_bytes(data[start + 17 : start + 21], order, signed=kind == PCREL)
         if value:
-            found.append((place, value + (table.place + start + 17 if kind == PCREL else 0)))
-    return np.array(found, np.int64).reshape(-1, 2).T
+            at = table.place + start + 17
+            found.append((place, value + (at if kind == PCREL else 0), at))
+    return np.array(found, np.int64).reshape(-1, 3).T
+
+
+def absolute(side: Any, section: Section) -> Any:
+    """Return the offsets of 4-byte addresses in a frame table or an exception table, in order."""
+    found: list[int] = []
+    data = side.data(section)
+    if section.name == b".eh_frame":
+        found = (from_frames(side)[2] - section.place).tolist()
+        for start, stop, pointer in frames(data, side.image.order):
+            text = data.find(b"\0", start + 9, stop)
+            # The personality, in an augmentation that begins with it.
+            if pointer == 0 and data[start + 9 : start + 11] == b"zP" and data[text + 5 : text + 6] == bytes([UDATA]):
+                found.append(text + 6)
+    else:
+        for target in from_frames(side)[1].tolist():
+            found += within(data, target - section.place) if 0 <= target - section.place < len(data) else []
+    return np.unique(np.array(found, np.int64))
 
 
 def _tables_of(record: bytes) -> int:

@@ -15,7 +15,7 @@ EM_386, EM_X86_64, EM_AARCH64 = 3, 62, 183
 # The types of relocations that add the load address to a number, by machine.
 RELATIVE = {EM_X86_64: (8, 37), EM_386: (8, 42), EM_AARCH64: (1027, 1032)}
 
-PT_LOAD, PT_NOTE = 1, 4
+PT_LOAD, PT_NOTE, PT_GNU_RELRO = 1, 4, 0x6474E552
 SHN_UNDEF, SHN_LORESERVE, SHN_XINDEX = 0, 0xFF00, 0xFFFF
 STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE, STT_TLS, STT_GNU_IFUNC = 1, 2, 3, 4, 6, 10
 

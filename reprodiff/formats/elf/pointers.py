@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf import debug, immediates, x86
+from reprodiff.formats.elf.dwarf import frames
+from reprodiff.formats.elf.links import absolute
 from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
@@ -12,6 +14,7 @@ from reprodiff.formats.elf.words import Differing, gather
 
 # Lengths of strings that are looked at one by one.
 LENGTHS_MAX = 2000
+TEXT_MIN = 3
 
 
 def decide(both: Both, pair: Pair, found: Differing) -> None:
@@ -33,13 +36,17 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
 
             def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
                 behind = end[np.searchsorted(at, starts)] - starts
-                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
+                left, right = one.place + starts + behind + ones, two.place + others + behind + twos
+                return both.leads(one.place + starts, left, right)
 
             found.accept_fields(at, targets)
+            if one.name.startswith(b".plt") and found.open.any():
+                found.accept_fields(code.at[~relative], _numbers(both))
             if image.type == ET_EXEC or image.machine != EM_X86_64:
                 plain = code.at[~relative]
                 found.accept_fields(
-                    plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
+                    plain,
+                    lambda s, _o, ones, twos: both.leads(one.place + s, ones & 0xFFFFFFFF, twos & 0xFFFFFFFF),
                 )
             if image.machine == EM_X86_64:
                 immediates.accept(both, pair, found)
@@ -47,6 +54,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     found.accept(image.word, image.word, one.addr, _lengths(both, pair, found))
     tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
+    if tables and image.type == ET_EXEC and image.machine == EM_X86_64 and found.open.any():
+        found.accept_fields(absolute(both.left, one), lambda _s, _o, ones, twos: addresses.same(ones, twos))
     if one.name == b".eh_frame_hdr":
         found.accept(
             4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.place + ones, two.place + twos), signed=True
@@ -56,6 +65,20 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         lambda s, o, ones, twos: addresses.same(one.place + s + ones, two.place + o + twos), signed=True,
     )  # fmt: skip
     if one.name == b".eh_frame":
+        sizes = [
+            {start: stop - start - 4 for start, stop, _pointer in frames(side.data(section), image.order)}
+            for side, section in ((both.left, one), (both.right, two))
+        ]
+        found.accept_fields(
+            np.array(sorted(sizes[0]), np.int64),
+            lambda s, o, ones, twos: np.array(
+                [
+                    sizes[0].get(i) == a and sizes[1].get(j) == b
+                    for i, j, a, b in zip(s.tolist(), o.tolist(), ones.tolist(), twos.tolist(), strict=True)
+                ],
+                bool,
+            ),
+        )
         # Each record's distance to its CIE, where records before it grew.
         found.accept(
             4,
@@ -77,14 +100,43 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                     if other.one.code:
                         target = one.place + start + ones
                         code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
-                return (
-                    (index >= 0)
-                    & (begin >= 0)
-                    & code
-                    & addresses.same(one.place + start + ones, two.place + begin + twos)
-                )
+                fits = (index >= 0) & (begin >= 0)
+                fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
+                for number in np.flatnonzero(fits & ~code)[:LENGTHS_MAX].tolist():
+                    code[number] = _texts(both, int(start[number] + ones[number]) + one.place)
+                return fits & code
 
             found.accept(4, 4, one.addr, entries, signed=True)
+
+
+def _texts(both: Both, address: int) -> bool:
+    """Tell whether a text begins at a left address, in data that is only read."""
+    target = both.section_at(address)
+    if target is None or target.one.flags & 1 or target.one.code or not target.one.stored:
+        return False
+    data, at = both.left.data(target.one), address - target.one.addr
+    text = data[at : at + 64].split(b"\0")[0]
+    return len(text) >= TEXT_MIN and texts(text, text)
+
+
+def _numbers(both: Both) -> Any:
+    """Return a check for the numbers of relocations that the linkage table pushes: they write to the same place."""
+    places = []
+    for side in (both.left, both.right):
+        table = side.image.by_name.get(b".rela.plt")
+        data = side.data(table) if table is not None else b""
+        rows = np.frombuffer(data[: len(data) // 24 * 24], f"{side.image.order}i8").reshape(-1, 3)
+        places.append(rows[:, 0] if side.image.wide else np.zeros(0, np.int64))
+
+    def check(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+        inside = (ones >= 0) & (ones < len(places[0])) & (twos >= 0) & (twos < len(places[1]))
+        if not inside.any():
+            return inside
+        found = np.zeros(len(ones), bool)
+        found[inside] = both.addresses.same(places[0][ones[inside]], places[1][twos[inside]])
+        return found
+
+    return check
 
 
 def _lengths(both: Both, pair: Pair, found: Differing) -> Any:

@@ -1,5 +1,6 @@
 """One pair of sections whose parts stand in another order, as far as it is known which part is which."""
 
+import re
 from bisect import bisect_right, insort
 from typing import Any
 
@@ -7,9 +8,13 @@ import numpy as np
 
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.pieces import Piece
-from reprodiff.spans import common_prefix, common_suffix
+from reprodiff.spans import common_prefix
 
 WORD = 8
+# Longer runs of what nothing refers to are compared as a whole.
+GAP_MAX = 1 << 16
+TEXT = re.compile(rb"[\t\n\r\x20-\x7e]{3,}")
+Span = tuple[int, int]
 
 
 class _Cover:
@@ -80,21 +85,16 @@ class Region:
             sizes.append(min(self.cover[side].room(at), after - at))
         return sizes[0], sizes[1]
 
-    def marked(self, start: int, other: int, size: int) -> int:
-        """Return up to where two ranges have relocations at the same places."""
+    def marked(self, start: int, other: int, size: int) -> tuple[Any, Any]:
+        """Return where in two ranges both have relocations, and where one of them alone has."""
         rows = []
         for marks, at in zip(self.marks, (start, other), strict=True):
             first, last = np.searchsorted(marks, (at, at + size))
             rows.append(marks[first:last] - at)
-        if len(rows[0]) == len(rows[1]) and (rows[0] == rows[1]).all():
-            return size
-        most = min(len(rows[0]), len(rows[1]))
-        differ = np.flatnonzero(rows[0][:most] != rows[1][:most])
-        index = int(differ[0]) if len(differ) else most
-        return int(min(row[index] if index < len(row) else size for row in rows))
+        return np.intersect1d(*rows), np.setxor1d(*rows)
 
-    def grow(self, like: Any) -> bool:
-        """Let parts take what lies around them as far as it is alike: like(start, other, size) counts the bytes.
+    def grow(self, odd: Any) -> bool:
+        """Let parts take what lies around them as far as it agrees: odd(start, other, size) marks the bytes that do not.
 
         Returns whether any grew.
         """
@@ -102,20 +102,26 @@ class Region:
         for piece in sorted(self.found):
             size = min(self.cover[0].room(piece.l1), self.cover[1].room(piece.r1)) if piece.l1 < self.one.size else 0
             if size > 0 and piece.r1 < self.two.size:
-                size = like(piece.l1, piece.r1, size)
-                self.add(piece.l1, piece.r1, size)
+                wrong = odd(piece.l1, piece.r1, size)
+                same = int(np.argmax(wrong)) if wrong.any() else size
+                while 0 < same < size and not self._ends(piece.l1 + same, piece.r1 + same):
+                    same -= 1
+                self.add(piece.l1, piece.r1, same)
         for piece in sorted(self.found):
             size = min(self.cover[0].before(piece.l0), self.cover[1].before(piece.r0))
-            if size > 0 and self.data is not None:
-                a, b = self.data[0][piece.l0 - size : piece.l0], self.data[1][piece.r0 - size : piece.r0]
-                same = common_suffix(a, b, size)
-                # What relocations write to must be the same as well.
-                while same and self.marked(piece.l0 - same, piece.r0 - same, same) < same:
+            if size > 0:
+                wrong = odd(piece.l0 - size, piece.r0 - size, size)
+                same = int(np.argmax(wrong[::-1])) if wrong.any() else size
+                while 0 < same < size and not self._ends(piece.l0 - same, piece.r0 - same):
                     same -= 1
                 self.add(piece.l0 - same, piece.r0 - same, same)
-            elif size > 0:
-                self.add(piece.l0 - size, piece.r0 - size, size)
         return len(self.found) > before
+
+    def _ends(self, at: int, other: int) -> bool:
+        """Tell whether something may end or begin at two offsets: whole words, a text."""
+        if at % 4 == other % 4 == 0:
+            return True
+        return self.data is not None and self.data[0][at - 1] == self.data[1][other - 1] == 0 and not self.one.flags & 1
 
     def bridge(self) -> bool:
         """Take what lies between two parts that moved by the same distance to have moved with them."""
@@ -133,44 +139,70 @@ class Region:
         a, b = self.data[0][start : start + size], self.data[1][other : other + size]
         return size if a == b else common_prefix(a, b)
 
-    def finish(self) -> list[Piece]:
+    def parts(self, side: int, targets: Any) -> tuple[dict[Any, list[Span]], list[Span]]:
+        """Return what is free on a side, in small parts by content, and what only fills up there.
+
+        targets: what stands for the value of words that relocations write to, by offset.
+        """
+        assert self.data is not None
+        data = self.data[side]
+        found: dict[Any, list[Span]] = {}
+        filling: list[Span] = []
+        for start, stop in self.cover[side].gaps():
+            if stop - start > GAP_MAX:
+                found.setdefault(data[start:stop], []).append((start, stop))
+                continue
+            at = start
+            while at < stop:
+                text = TEXT.match(data, at, stop)
+                if at in targets:
+                    end = min(at + WORD, stop)
+                    found.setdefault((targets[at],), []).append((at, end))
+                elif text is not None and data[text.end() : text.end() + 1] == b"\0":
+                    end = min(text.end() + 1, stop)
+                    found.setdefault(data[at:end], []).append((at, end))
+                else:
+                    end = min(at // 4 * 4 + 4, stop)
+                    if data[at:end].strip(b"\0"):
+                        found.setdefault(data[at:end], []).append((at, end))
+                    else:
+                        filling.append((at, end))
+                at = end
+        return found, filling
+
+    def finish(self, targets: tuple[Any, Any]) -> list[Piece]:
         """Return all of both sections in pieces: what corresponds, and the rest by content."""
-        gaps = self.cover[0].gaps(), self.cover[1].gaps()
-        rest: list[Piece] = []
         if self.data is None:
-            rest = [Piece(*gap, 0, 0) for gap in gaps[0]] + [Piece(0, 0, *gap) for gap in gaps[1]]
-            return joined([*self.found, *rest])
-        trimmed: list[list[tuple[int, int]]] = [[], []]
-        for side, (data, rows) in enumerate(zip(self.data, gaps, strict=True)):
-            for start, stop in rows:
-                text = data[start:stop]
-                first = start + len(text) - len(text.lstrip(b"\0"))
-                last = stop - (len(text) - len(text.rstrip(b"\0")))
-                if first >= last:
-                    first = last = stop
-                # A string ends with its NUL.
-                last = min(last + 1, stop)
-                for a, b in ((start, first), (last, stop)):
-                    if b > a:
-                        rest.append(Piece(0, 0, a, b) if side else Piece(a, b, 0, 0))
-                if last > first:
-                    trimmed[side].append((first, last))
-        places: dict[bytes, list[tuple[int, int]]] = {}
-        for span in reversed(trimmed[1]):
-            places.setdefault(self.data[1][slice(*span)], []).append(span)
-        alone: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
-        for span in trimmed[0]:
-            twins = places.get(self.data[0][slice(*span)])
-            if twins:
-                rest.append(Piece(*span, *twins.pop()))
-            else:
-                alone[0].append(span)
-        alone[1].extend(sorted(span for twins in places.values() for span in twins))
-        if len(alone[0]) == len(alone[1]):
-            rest += [Piece(*a, *b) for a, b in zip(*alone, strict=True)]
+            gaps = self.cover[0].gaps(), self.cover[1].gaps()
+            return joined(
+                [*self.found, *(Piece(*gap, 0, 0) for gap in gaps[0]), *(Piece(0, 0, *gap) for gap in gaps[1])]
+            )
+        (ones, fills), (twos, others) = (self.parts(side, targets[side]) for side in (0, 1))
+        rest = [Piece(*span, 0, 0) for span in fills] + [Piece(0, 0, *span) for span in others]
+        alone: tuple[list[Span], list[Span]] = ([], [])
+        for content, spans in ones.items():
+            twins = twos.pop(content, [])
+            rest += [Piece(*one, *two) for one, two in zip(spans, twins, strict=False)]
+            alone[0].extend(spans[len(twins) :])
+            alone[1].extend(twins[len(spans) :])
+        alone[1].extend(span for spans in twos.values() for span in spans)
+        runs = [together(sorted(spans)) for spans in alone]
+        if len(runs[0]) == len(runs[1]):
+            rest += [Piece(*a, *b) for a, b in zip(*runs, strict=True)]
         else:
-            rest += [Piece(*a, 0, 0) for a in alone[0]] + [Piece(0, 0, *b) for b in alone[1]]
+            rest += [Piece(*a, 0, 0) for a in runs[0]] + [Piece(0, 0, *b) for b in runs[1]]
         return joined([*self.found, *rest])
+
+
+def together(spans: list[Span]) -> list[Span]:
+    """Join ranges that go on where the one before ends."""
+    found: list[Span] = []
+    for start, stop in spans:
+        if found and found[-1][1] == start:
+            found[-1] = found[-1][0], stop
+        else:
+            found.append((start, stop))
+    return found
 
 
 def joined(pieces: list[Piece]) -> list[Piece]:

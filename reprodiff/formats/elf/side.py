@@ -13,6 +13,7 @@ from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_X86_64,
+    ET_EXEC,
     ET_REL,
     RELATIVE,
     SHN_LORESERVE,
@@ -43,6 +44,7 @@ class Side:
         self.budget = budget
         self._data: dict[int, bytes] = {}
         self._named: dict[int, list[Symbol]] | None = None
+        self._raw: dict[int, list[Symbol]] = {}
         self._bounds: dict[int, list[int]] = {}
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
@@ -72,8 +74,14 @@ class Side:
     def named(self, section: Section) -> list[Symbol]:
         """Return functions and objects of a section by offset, one for each place once `take` said which."""
         if self._named is None:
-            self._named = self._symbols()
+            self._raw = self._symbols()
+            self._named = dict(self._raw)
         return self._named.get(section.number, [])
+
+    def symbols(self, section: Section) -> list[Symbol]:
+        """Return all functions and objects of a section as the file has them, by offset."""
+        self.named(section)
+        return self._raw.get(section.number, [])
 
     def take(self, section: Section, symbols: list[Symbol]) -> None:
         """Take what the symbols of a section are, as both sides agree."""
@@ -123,6 +131,10 @@ class Side:
             places |= {start for start, _size in self.ranges(section)}
             found = self._bounds[section.number] = sorted({0, *places})
         return found
+
+    def begin(self, section: Section, starts: list[int]) -> None:
+        """Take where code of a section begins, as it was found out."""
+        self._bounds[section.number] = sorted({0, *starts})
 
     def ranges(self, section: Section) -> list[tuple[int, int]]:
         """Return (offset, size) of the functions that .eh_frame lists in a section; [] where its encoding is another
@@ -189,7 +201,17 @@ class Side:
         if not parts:
             empty = np.zeros(0, np.int64)
             return x86.Fields(empty, empty, empty, empty)
-        return x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        found = x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        if self.image.type != ET_EXEC or self.image.machine != EM_X86_64:
+            return found
+        from reprodiff.formats.elf.operands import operands
+
+        more = np.setdiff1d(operands(code, found.starts), found.at)
+        at = np.concatenate([found.at, more])
+        kind = np.concatenate([found.kind, np.full(len(more), x86.ABSOLUTE, found.kind.dtype)])
+        end = np.concatenate([found.end, more + 4])
+        order = np.argsort(at, kind="stable")
+        return x86.Fields(at[order], kind[order], end[order], found.starts)
 
     def relocated(self, addresses: Any) -> Any:
         """Return what relative relocations put at addresses, 0 where there are none (DT_RELA)."""

@@ -35,7 +35,7 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
-from reprodiff.formats.elf.units import inside_units, joined, reordered, rows_of_units
+from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
 # What link-time optimization and section names of one translation unit end in.
@@ -184,6 +184,9 @@ class Both:
         self._addresses: Addresses | None = None
         self._still: bool | None = None
         self._arranged = False
+        # Places of left references to the end of what moved, and to texts that are stored twice.
+        self.ends = np.zeros(0, np.int64)
+        self.copies = np.zeros(0, np.int64)
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     def pieces(self, pair: Pair) -> Pieces:
@@ -217,9 +220,6 @@ class Both:
         if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
             from reprodiff.formats.elf.arrange import arrange
 
-            for pair in self.pairs:
-                if _mapped(pair.one):
-                    pair.agree(self.left, self.right)
             arrange(self)
 
     def _permuted(self, pair: Pair) -> bool:
@@ -258,6 +258,7 @@ class Both:
         places = {place: (start, stop) for start, stop, place in twos if place is not None}
         others = [(start, stop) for start, stop, place in twos if place is None]
         found: list[Piece] = []
+        used: set[Any] = set()
         for start, stop, place in ones:
             twin = None
             if place is None:
@@ -267,8 +268,16 @@ class Both:
                     if p.one.addr <= place < p.one.addr + p.one.size:
                         to = int(pieces.to(np.array([place - p.one.addr], np.int64))[0])
                         twin = places.pop(to + p.two.addr, None) if to >= 0 else None
+            size = stop - start
+            if twin is not None and twin[1] - twin[0] != size and _filled_up(a[start:stop], b[slice(*twin)]):
+                # The last record of an input is filled up.
+                most = min(size, twin[1] - twin[0])
+                found.append(Piece(start, start + most, twin[0], twin[0] + most))
+                found.append(Piece(start + most, stop, twin[0] + most, twin[1]))
+                used.add(twin)
+                continue
             found.append(Piece(start, stop, *(twin or (0, 0))))
-        used = {(piece.r0, piece.r1) for piece in found}
+            used.add(twin)
         found += [Piece(0, 0, start, stop) for start, stop, _place in twos if (start, stop) not in used]
         end = max((stop for _start, stop, _place in ones), default=0), max((stop for _s, stop, _p in twos), default=0)
         found.append(Piece(end[0], len(a), end[1], len(b)))
@@ -288,6 +297,12 @@ class Both:
             if piece.name is not None and piece.r1 > piece.r0
         }
         image = self.left.image
+        if pair.one.name == b".debug_abbrev":
+            info = self.pair(b".debug_info")
+            if info is None or not info.one.stored or not info.two.stored:
+                return None
+            data = [(side.data(s), side.data(t)) for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))]
+            return abbreviations(data[0], data[1], image.order, self.pieces(info))
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:
@@ -302,12 +317,36 @@ class Both:
         return None
 
     @property
+    def arranged(self) -> bool:
+        """Whether functions or objects stand in another order."""
+        return any(pair.arranged for pair in self.pairs)
+
+    @property
     def still(self) -> bool:
         """Whether nothing that is loaded lies elsewhere on the other side."""
         if self._still is None:
             loaded = [pair for pair in self.pairs if _mapped(pair.one) and _mapped(pair.two)]
             self._still = all(pair.one.addr == pair.two.addr and self.pieces(pair).identity for pair in loaded)
         return self._still
+
+    def leads(self, places: Any, ones: Any, twos: Any) -> Any:
+        """Tell of the targets of references whether they are the same place, the end of the same thing or the same text."""
+        found = self.addresses.same(ones, twos)
+        if len(self.ends):
+            found |= np.isin(places, self.ends) & (self.addresses.to(ones - 1) == twos - 1)
+        if len(self.copies):
+            found |= np.isin(places, self.copies)
+        return found
+
+    def back(self, right: int) -> int:
+        """Return the left address of a right one, -1 where nothing corresponds exactly."""
+        for pair in self.pairs:
+            if _mapped(pair.two) and pair.two.addr <= right < pair.two.addr + pair.two.size:
+                offset = right - pair.two.addr
+                for piece in self.pieces(pair).pieces:
+                    if piece.equal and piece.r0 <= offset < piece.r1:
+                        return piece.l0 + offset - piece.r0 + pair.one.addr
+        return -1
 
     @property
     def addresses(self) -> Addresses:
@@ -353,6 +392,12 @@ def _constant(pair: Pair) -> bool:
         and not s.flags & SHF_WRITE and not s.name.startswith(b".eh_frame")
         for s in (pair.one, pair.two)
     )  # fmt: skip
+
+
+def _filled_up(one: bytes, two: bytes) -> bool:
+    """Tell whether one of two frame records is the other and more zeros, which do nothing."""
+    most = min(len(one), len(two))
+    return len(one) != len(two) and not (one[most:] + two[most:]).strip(b"\0")
 
 
 def _mapped(section: Section) -> bool:

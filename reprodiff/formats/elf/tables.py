@@ -95,7 +95,29 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
             found.append((*key, number))
         keys.append(found)
     places = {key: number for number, key in enumerate(keys[1])}
-    return [(number, places[key]) for number, key in enumerate(keys[0]) if key in places]
+    pairs = {number: places[key] for number, key in enumerate(keys[0]) if key in places}
+    if both.arranged and left.image.type != ET_REL:
+        _namesakes(both, a, b, keys, pairs)
+    return sorted(pairs.items())
+
+
+def _namesakes(both: Both, a: Any, b: Any, keys: list[list[Any]], pairs: dict[int, int]) -> None:
+    """Pair symbols of one name by what they name: the units that have them stand in another order."""
+    groups: tuple[dict[Any, list[int]], dict[Any, list[int]]] = ({}, {})
+    for rows_of, found in zip(keys, groups, strict=True):
+        for number, key in enumerate(rows_of):
+            found.setdefault(key[:-1], []).append(number)
+    moved, values = both.addresses.to(_signed(a["st_value"])), _signed(b["st_value"])
+    for key, ones in groups[0].items():
+        twos = groups[1].get(key, [])
+        if len(ones) < 2 or len(ones) != len(twos):
+            continue
+        there: dict[int, list[int]] = {}
+        for j in reversed(twos):
+            there.setdefault(int(values[j]), []).append(j)
+        twins = {i: there[int(moved[i])].pop() for i in ones if there.get(int(moved[i]))}
+        rest = iter(sorted(set(twos) - set(twins.values())))
+        pairs.update({i: twins[i] if i in twins else next(rest) for i in ones})
 
 
 def _permuted(names: Names, a: Any, b: Any, same: Any) -> bool:
@@ -194,6 +216,8 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     local = relative | (((x["st_info"] & 15) == STT_TLS) & ((y["st_info"] & 15) == STT_TLS))
     inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
     found |= inside & ~local & both.addresses.same(one, two) if not relative else False
+    # A function of a library whose address is that of its entry in the linkage table.
+    found |= (one != 0) & (x["st_shndx"] == 0) & both.addresses.same(one, two) if not relative else False
     if local.any() if hasattr(local, "any") else local:
         for index in np.unique(x["st_shndx"][inside & local]).tolist():
             pair = both.by_index.get(index)
