@@ -108,6 +108,14 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", ZERO, opt_in=True),
     Rule("elf/.note*/go-build-id/desc", "go-buildid", "a digest of inputs and result", claim=claims.derived),
     Rule("elf/.note*/go-build-id/desc", "go-buildid", "a digest of inputs and result"),
+    Rule("elf/.rmeta/crate-hash", "rust-crate-hash", "a digest of all that the crate consists of", claim=claims.derived),
+    Rule("elf/.rmeta/crate-hash", "rust-crate-hash", "a digest of all that the crate consists of, which differs alone",
+         claim=claims.perhaps),
+    Rule("elf/.rmeta/dependency[*]/hash", "rust-crate-hash", "a crate that this one was built with, from another build"),
+    Rule("elf/.rmeta/crate-id", "rust-crate-hash", "what tells this crate from others of its name: other flags, version or source",
+         claim=claims.perhaps),
+    Rule("elf/.rmeta", "rust-crate-hash", "the metadata of another crate of the same name, full of digests",
+         claim=claims.other_crate),
     # Names.
     *(
         rule

@@ -19,7 +19,7 @@ FUNCTIONS_MIN = 8
 NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
 WIDE_MIN, CHANGED_MIN = 3, 16
-DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc")
+DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash")
 
 
 def text_of(change: Any) -> tuple[bytes, bytes] | None:
@@ -339,6 +339,16 @@ def derived(change: Any, evidence: Any) -> Literal["consequence"] | None:
     if change.left is None or change.right is None or len(change.left) != len(change.right):
         evidence.follows_rest(change)
     return "consequence"
+
+
+def perhaps(_change: Any, _evidence: Any) -> Sure:
+    """Suspect what has no better reason."""
+    return "suspected"
+
+
+def other_crate(_change: Any, evidence: Any) -> Sure | None:
+    """Suspect what differs in metadata whose crate is told from others by another number."""
+    return "suspected" if "elf/.rmeta/crate-id" in evidence.comparison.changes else None
 
 
 def residue_alone(_change: Any, evidence: Any) -> Sure | None:

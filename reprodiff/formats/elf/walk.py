@@ -6,7 +6,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import contents, dynamic, headers, tables
+from reprodiff.formats.elf import contents, dynamic, headers, metadata, tables
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     DT_RPATH,
@@ -123,6 +123,8 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         walk.put_follow(where, (), (one.offset, one.offset + one.size), (two.offset, two.offset + two.size), RAW)
     elif check is not None:
         check(walk, both, pair, where)
+    elif one.name == b".rmeta" and metadata.compare(walk, where, contents.Stream(left, right, one.offset, two.offset)):
+        pass
     else:
         contents.compare(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
     _forget(both, pair)
