@@ -51,7 +51,7 @@ def _parts(one: rmeta.Metadata, two: rmeta.Metadata, stream: Stream) -> Iterator
         if len(a.strings) == len(b.strings):
             marks += [_Part("string", x, y) for x, y in zip(a.strings, b.strings, strict=True)]
         if a.identifier and b.identifier:
-            marks.append(_Part("follows", a.identifier, b.identifier))
+            marks.append(_Part("identifier", a.identifier, b.identifier))
     if one.files:
         marks.append(_Part("table", one.table, two.table))
     marks += [_Part("crate-hash", one.digest, two.digest), _Part("crate-id", one.crate, two.crate)]
@@ -68,7 +68,7 @@ def _parts(one: rmeta.Metadata, two: rmeta.Metadata, stream: Stream) -> Iterator
 def _put(walk: Walk, where: str, stream: Stream, part: _Part, a: bytes, b: bytes, both: Any) -> None:
     one, two = both
     spans = _moved(part.one, part.two, stream)
-    if part.kind in {"root", "follows"}:
+    if part.kind in {"root", "identifier"}:
         # Both sides were parsed from the position that they give, and their identifiers reproduced.
         walk.put_follow(f"{where}/{part.kind}", (), *spans, RAW)
     elif part.kind == "table":
