@@ -50,6 +50,7 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
     Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=claims.rust_source),
     Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=claims.under_root),
+    Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
     Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
     Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
     Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
@@ -122,6 +123,7 @@ RULES: tuple[Rule, ...] = (
         for place in NAMES[:3]
         for rule in (
             Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
+            Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
         )

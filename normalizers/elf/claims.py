@@ -217,7 +217,18 @@ def without(pattern: "re.Pattern[bytes]") -> Claim:
 
 lto_section = without(re.compile(rb"(?<=\.)[0-9a-f]{6,16}(?:\.[0-9a-f]{8,16})?$"))
 anonymous = without(re.compile(rb"(?<=_)[0-9A-Fa-f]{8}(?:_[0-9A-Fa-f]{8})*|(?<=_)0x[0-9a-f]+"))
-rust_hash = without(re.compile(rb"17h[0-9a-f]{16}E?|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=[-.])[0-9a-f]{16}(?=[-.])"))
+rust_hash = without(re.compile(rb"17h[0-9a-f]{16}E?|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=[-.])[0-9a-f]{16}(?=[-.])|\.llvm\.\d+$"))
+_promoted = without(re.compile(rb"\.llvm\.\d{4,20}$"))
+
+
+def promoted(change: Any, evidence: Any) -> Sure | Literal["consequence"] | None:
+    """Claim a name that ends in the digest of its module, as link-time optimization gives names of one file to the
+    whole program: it follows where anything but names differs."""
+    if not _promoted(change, evidence):
+        return None
+    names = ("elf/.strtab/", "elf/.dynstr/", "elf/.debug_str/")
+    comparison = evidence.comparison
+    return "consequence" if any(not where.startswith(names) for where in comparison.changes) else "suspected"
 
 
 def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
