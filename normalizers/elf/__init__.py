@@ -54,6 +54,8 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
     Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
     Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+    Rule("elf/.debug_*", "rust-crate-hash", "debug information of functions whose order follows from the digests in their names",
+         claim=claims.reordered_by_names),
     # Records of the tools.
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),

@@ -19,6 +19,8 @@ FUNCTIONS_MIN = 8
 NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
 WIDE_MIN, CHANGED_MIN = 3, 16
+# Nor do so many names.
+RENAMED_MIN = 4
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash")
 
 
@@ -217,7 +219,29 @@ def without(pattern: "re.Pattern[bytes]") -> Claim:
 
 lto_section = without(re.compile(rb"(?<=\.)[0-9a-f]{6,16}(?:\.[0-9a-f]{8,16})?$"))
 anonymous = without(re.compile(rb"(?<=_)[0-9A-Fa-f]{8}(?:_[0-9A-Fa-f]{8})*|(?<=_)0x[0-9a-f]+"))
-rust_hash = without(re.compile(rb"17h[0-9a-f]{16}E?|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=[-.])[0-9a-f]{16}(?=[-.])|\.llvm\.\d+$"))
+_HASHES = re.compile(
+    rb"17h[0-9a-f]{16}E?|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=[-.])[0-9a-f]{16}(?=[-.])|\.llvm\.\d+$"
+    rb"|(?:(?<=[./])|^)(?=[a-z]*\d)[0-9a-z]{24,25}$"
+)
+_rust_hash = without(_HASHES)
+
+
+def rust_hash(change: Any, evidence: Any) -> Sure | None:
+    """Claim a name of Rust that is the same but for digests, and for the directory that was built in."""
+    text = text_of(change)
+    if not text or not all(_HASHES.search(side) for side in text):
+        return None
+    bare = _HASHES.sub(b"", text[0]), _HASHES.sub(b"", text[1])
+    return "origin" if _rust_hash(change, evidence) or evidence.shared.mapped(*bare) else None
+
+
+def reordered_by_names(_change: Any, evidence: Any) -> Sure | None:
+    """Suspect debug information beside names that differ in their digests: compilers sort by these."""
+    names = evidence.comparison.changes.get("elf/.strtab/string[*]", ())
+    hashed = sum(rust_hash(change, evidence) is not None for change in names)
+    return "suspected" if hashed >= RENAMED_MIN and 2 * hashed > len(names) else None
+
+
 _promoted = without(re.compile(rb"\.llvm\.\d{4,20}$"))
 
 

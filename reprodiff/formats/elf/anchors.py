@@ -141,7 +141,7 @@ def _pairs(both: "Both", pair: "Pair") -> tuple[Any, Any]:
             continue
         if a.code and both.left.image.machine == EM_X86_64:
             _code(both, pair, other, found)
-        elif a.flags & SHF_WRITE and a.type == SHT_PROGBITS:
+        elif a.flags & SHF_WRITE and a.type == SHT_PROGBITS and (other.known or a.name != b".got"):
             _words(both, pair, other, found)
             _relocated(both, pair, other, found, tables)
     return found.pairs()
