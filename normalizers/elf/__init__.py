@@ -40,6 +40,16 @@ UNPLACED = Set(lambda value, _policy: bytes(len(value)) if claims.outside(value)
 SYMBOLS = "elf/{.symtab,.strtab,.symtab_shndx,.comment,.gnu_debuglink,.gnu_debugaltlink,.gdb_index,.gnu_debugdata}"
 
 
+# Where code, and all that is made of where it lies, may be another without any text being another.
+LAID_OUT = (
+    *(f"elf/{name}*" for name in (".text", ".rodata", ".data", ".eh_frame", ".gcc_except_table", ".gnu.version", ".debug_", ".got",
+                                  ".tdata", ".tbss", ".bss")),
+    *(f"elf/{name}*/object[*]" for name in (".rodata", ".data", ".bss", ".tdata")),
+    "elf/.text*/function[*]", "elf/.rela.*/relocation", "elf/.rela.*/relocation/*", "elf/.symtab/symbol[*]",
+    "elf/{.symtab,.dynsym}/symbol[*]/entry/*", "elf/.strtab/string[*]", "elf/.debug_*/string[*]", "elf/sections/section[*]/header/*",
+)  # fmt: skip
+
+
 RULES: tuple[Rule, ...] = (
     # Debug information.
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
@@ -143,6 +153,19 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, claims.permutation),
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
          claims.same_symbols, claims.permutation),
+    # Rust.
+    *(
+        Rule(place, "rust-codegen-units", "a crate was cut into more or fewer units, and inlined and laid out otherwise", None, kind,
+             claims.codegen_units)
+        for place in LAID_OUT for kind in ("changed", "one-sided")
+    ),
+    *(
+        Rule("elf/.rodata*/string[*]", "rust-codegen-units", "a text that stands among others on the other side", None, kind,
+             claims.moved_text)
+        for kind in ("changed", "one-sided")
+    ),
+    Rule("elf/{.symtab,.dynsym,.text}", "rust-codegen-units", "a crate was cut into more or fewer units, and laid out otherwise",
+         None, "moved", claims.codegen_units_order, claims.permutation),
     # Code.
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),

@@ -21,6 +21,8 @@ NAMED = 4
 WIDE_MIN, CHANGED_MIN = 3, 16
 # Nor do so many names.
 RENAMED_MIN = 4
+# A part of a text that stands elsewhere as well, and how long a text is looked at.
+PART, TEXT_MAX = 8, 4096
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash")
 
 
@@ -233,6 +235,76 @@ def rust_hash(change: Any, evidence: Any) -> Sure | None:
         return None
     bare = _HASHES.sub(b"", text[0]), _HASHES.sub(b"", text[1])
     return "origin" if _rust_hash(change, evidence) or evidence.shared.mapped(*bare) else None
+
+
+_UNIT = re.compile(rb"(?:^|[/\0])([\w-]+)\.[0-9a-f]{16}-cgu\.\d+(?=\0)")
+# Names that a Rust compiler makes, of functions, constants, tables and units.
+_MADE = re.compile(
+    rb"_ZN|_R[A-Z]|GCC_except_table\d|\.?L?anon\.|alloc_[0-9a-f]{32}|DW\.ref\.rust|vtable\.|switch\.table|str\.|.*-cgu\.\d+$"
+)
+
+
+def _units(image: Any) -> dict[bytes, int]:
+    """Return how many units of code generation each crate of a program was cut into, by their names."""
+    found: dict[bytes, set[bytes]] = {}
+    for section in image.sections:
+        if section.name in {b".strtab", b".debug_str"} and section.stored and not section.compressed:
+            for match in _UNIT.finditer(image.data(section)):
+                found.setdefault(match[1], set()).add(match[0].rpartition(b"/")[2].strip(b"\0"))
+    return {crate: len(names) for crate, names in found.items()}
+
+
+def units_differ(evidence: Any) -> bool:
+    """Tell whether a crate that both sides have was cut into another number of units."""
+    both = images(evidence)
+    if both is None:
+        return False
+    one, two = map(_units, both)
+    return any(one[crate] != two[crate] for crate in one.keys() & two.keys())
+
+
+def codegen_units(change: Any, evidence: Any) -> Sure | None:
+    """Suspect what a crate that was cut into another number of units may change: code and where it lies, names that
+    the compiler made, but no text, no import and no flag."""
+    if not evidence.once(units_differ):
+        return None
+    named = evidence.where.endswith(("/symbol[*]", "/string[*]"))
+    if not named:
+        return "suspected"
+    names = change.keys if evidence.where.endswith("/symbol[*]") else (change.left or b"", change.right or b"")
+    return "suspected" if all(_MADE.match(name.rstrip(b"\0")) for name in names if name) else None
+
+
+def _constants(evidence: Any) -> tuple[bytes, bytes]:
+    one, two = (
+        b"".join(image.data(s) for s in image.sections if s.name.startswith(b".rodata") and s.stored)
+        for image in images(evidence) or ()
+    )
+    return one, two
+
+
+def moved_text(change: Any, evidence: Any) -> Sure | None:
+    """Suspect texts of a crate that was cut into another number of units where every part of them is among the
+    constants of the other side: what has no end stands beside other texts there."""
+    if not evidence.once(units_differ):
+        return None
+    for whole, other in zip((change.left, change.right), reversed(evidence.once(_constants)), strict=True):
+        text = (whole or b"").strip(b"\0")
+        width = min(len(text), PART)
+        places = [at for at in range(len(text) - width + 1) if text[at : at + width] in other]
+        reach = 0
+        for at in places:
+            if at > reach:
+                return None
+            reach = at + width
+        if len(text) > TEXT_MAX or reach < len(text):
+            return None
+    return "suspected"
+
+
+def codegen_units_order(_order: Any, evidence: Any) -> Sure | None:
+    """Suspect another order where a crate was cut into another number of units."""
+    return "suspected" if evidence.once(units_differ) else None
 
 
 def reordered_by_names(_change: Any, evidence: Any) -> Sure | None:
