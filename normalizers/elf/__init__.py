@@ -124,6 +124,8 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.rmeta/crate-hash", "rust-crate-hash", "a digest of all that the crate consists of", claim=claims.derived),
     Rule("elf/.rmeta/crate-hash", "rust-crate-hash", "a digest of all that the crate consists of, which differs alone",
          claim=claims.perhaps),
+    Rule("elf/.llvmbc/module-hash", "path-derived-hash", "a digest of the bitcode, texts included", claim=claims.derived),
+    Rule("elf/.llvmbc/module-hash", "path-derived-hash", "a digest of the bitcode, which differs alone", claim=claims.perhaps),
     Rule("elf/.rmeta/dependency[*]/hash", "rust-crate-hash", "a crate that this one was built with, from another build"),
     Rule("elf/.rmeta/crate-id", "rust-crate-hash", "what tells this crate from others of its name: other flags, version or source",
          claim=claims.perhaps),
@@ -154,6 +156,7 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
          claims.same_symbols, claims.permutation),
     # Rust.
+    Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=claims.other_versions),
     *(
         Rule(place, "rust-codegen-units", "a crate was cut into more or fewer units, and inlined and laid out otherwise", None, kind,
              claims.codegen_units)

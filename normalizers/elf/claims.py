@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Literal
 
 from normalizers.patterns import Sure
+from reprodiff.formats.elf.audit import packages
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC
 from reprodiff.formats.elf.references import search_paths
 from reprodiff.paths import is_source, paths, system
@@ -23,7 +24,7 @@ WIDE_MIN, CHANGED_MIN = 3, 16
 RENAMED_MIN = 4
 # A part of a text that stands elsewhere as well, and how long a text is looked at.
 PART, TEXT_MAX = 8, 4096
-DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash")
+DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash", ".llvmbc/module-hash")
 
 
 def text_of(change: Any) -> tuple[bytes, bytes] | None:
@@ -235,6 +236,19 @@ def rust_hash(change: Any, evidence: Any) -> Sure | None:
         return None
     bare = _HASHES.sub(b"", text[0]), _HASHES.sub(b"", text[1])
     return "origin" if _rust_hash(change, evidence) or evidence.shared.mapped(*bare) else None
+
+
+def other_versions(change: Any, evidence: Any) -> Sure | None:
+    """Claim a list of crates that has the same ones in other versions; suspect one that has others."""
+    comparison = evidence.comparison
+    one, two = (
+        packages(comparison.left.read(change.l0, change.l1)),
+        packages(comparison.right.read(change.r0, change.r1)),
+    )
+    if one is None or two is None:
+        return None
+    names = [sorted(str(row.get("name")) for row in rows) for rows in (one, two)]
+    return "origin" if names[0] == names[1] else "suspected"
 
 
 _UNIT = re.compile(rb"(?:^|[/\0])([\w-]+)\.[0-9a-f]{16}-cgu\.\d+(?=\0)")

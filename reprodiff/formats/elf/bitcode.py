@@ -10,7 +10,11 @@ from typing import NamedTuple
 from reprodiff.spans import Span
 
 MAGIC = b"BC\xc0\xde"
-IDENTIFICATION, MODULE, SYMBOLS, METADATA = 13, 8, 14, 15
+IDENTIFICATION, MODULE, CONSTANTS, SYMBOLS, METADATA = 13, 8, 11, 14, 15
+TYPES = 17
+# Records of constants, and of types.
+INTEGER, STRING, CSTRING = 4, 8, 9
+ARRAY_TYPE = 11
 VSTOFFSET, HASH = 13, 17
 STRINGS, INDEX_OFFSET, INDEX = 35, 38, 39
 FNENTRY = 3
@@ -30,13 +34,24 @@ class Strings(NamedTuple):
     blob: Span
 
 
+class Block(NamedTuple):
+    """A block of constants or types of a module: where its records stand, as bits, and how they are read."""
+
+    number: int
+    start: int
+    stop: int
+    width: int
+    known: list[list[tuple[int, int]]]
+
+
 class Bitcode(NamedTuple):
-    """strings: in order; fields, digests: bits (start, stop) that were found to be what the rest makes them; a digest
-    goes on to the end of its block, with zeros that fill it up."""
+    """strings: in order; fields: bits (start, stop) that were found to be what the rest makes them; digests: bits of
+    the digests of modules, to the end of the block with the zeros that fill it up, and whether they were reproduced."""
 
     strings: list[Strings]
     fields: list[Span]
-    digests: list[Span]
+    digests: list[tuple[int, int, bool]]
+    blocks: list[Block]
 
 
 class _Reader:
@@ -94,10 +109,37 @@ def parse(data: bytes) -> Bitcode | None:
         return None
 
 
+def records(data: bytes, block: Block) -> list[tuple[int, list[int]]] | None:
+    """Return (code, operands) of the records of a block, None where they cannot be read."""
+    parser = _Parser(data)
+    reader = _Reader(data, block.start)
+    known = list(block.known)
+    found: list[tuple[int, list[int]]] = []
+    try:
+        while reader.at < block.stop:
+            code = reader.fixed(block.width)
+            if code == END:
+                return (
+                    None
+                    if int.from_bytes(data[reader.at // 8 : block.stop // 8], "little") >> (reader.at % 8)
+                    else found
+                )
+            if code == ENTER:
+                return None
+            if code == DEFINE:
+                known.append(parser.define(reader))
+                continue
+            record = parser.record(reader, code, block.width, known)
+            found.append((record.code, record.operands))
+    except (ValueError, IndexError):
+        pass
+    return None
+
+
 class _Parser:
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.found = Bitcode([], [], [])
+        self.found = Bitcode([], [], [], [])
         self.known: dict[int, list[_Abbreviation]] = {}
         self.base = 0
         self.records = 0
@@ -129,7 +171,8 @@ class _Parser:
         self.found.fields.append((at, at + 32))
         return number, width, stop
 
-    def _define(self, reader: _Reader) -> _Abbreviation:
+    def define(self, reader: _Reader) -> _Abbreviation:
+        """Read an abbreviation behind its code."""
         found: _Abbreviation = []
         for _ in range(reader.vbr(5)):
             if reader.fixed(1):
@@ -151,7 +194,7 @@ class _Parser:
             return reader.fixed(6)
         raise ValueError
 
-    def _record(self, reader: _Reader, code: int, width: int, known: list[_Abbreviation]) -> _Record:
+    def record(self, reader: _Reader, code: int, width: int, known: list[_Abbreviation]) -> _Record:
         """Read a record behind its abbreviation number."""
         self.records += 1
         if self.records > RECORDS_MAX:
@@ -205,15 +248,17 @@ class _Parser:
                 blocks.setdefault(number, []).append(self._start)
                 if number == 0:
                     self._info(reader, inner, end)
+                elif number in {CONSTANTS, TYPES}:
+                    self.found.blocks.append(Block(number, reader.at, end, inner, list(self.known.get(number, ()))))
                 elif number == METADATA:
                     self._metadata(reader, inner, end)
                 elif number == SYMBOLS:
                     entries += self._symbols(reader, inner, end)
                 reader.at = end
             elif code == DEFINE:
-                known.append(self._define(reader))
+                known.append(self.define(reader))
             else:
-                record = self._record(reader, code, width, known)
+                record = self.record(reader, code, width, known)
                 if record.code == VSTOFFSET:
                     table = record
                 elif record.code == HASH:
@@ -234,9 +279,9 @@ class _Parser:
             if code == END:
                 return
             if code == DEFINE:
-                self.known.setdefault(block, []).append(self._define(reader))
+                self.known.setdefault(block, []).append(self.define(reader))
             else:
-                record = self._record(reader, code, width, [])
+                record = self.record(reader, code, width, [])
                 if record.code == 1:
                     block = record.operands[0]
 
@@ -248,9 +293,9 @@ class _Parser:
             if code == END:
                 break
             if code == DEFINE:
-                known.append(self._define(reader))
+                known.append(self.define(reader))
                 continue
-            record = self._record(reader, code, width, known)
+            record = self.record(reader, code, width, known)
             if record.code == FNENTRY:
                 found.append(record)
         return found
@@ -264,16 +309,16 @@ class _Parser:
             if code == ENTER:
                 return
             if code == DEFINE:
-                known.append(self._define(reader))
+                known.append(self.define(reader))
                 continue
-            record = self._record(reader, code, width, known)
+            record = self.record(reader, code, width, known)
             if record.code == STRINGS and record.blob:
                 self._texts(record)
             elif record.code == INDEX_OFFSET and len(record.operands) == 2:
                 target = record.stop + record.operands[0] + (record.operands[1] << 32)
                 if record.stop < target < stop:
                     there = _Reader(self.data, target)
-                    if self._record(there, there.fixed(width), width, known).code == INDEX:
+                    if self.record(there, there.fixed(width), width, known).code == INDEX:
                         self.found.fields.append((record.stop - 64, record.stop))
                 return
 
@@ -295,10 +340,10 @@ class _Parser:
         )
 
     def _hash(self, record: _Record, begin: int, stop: int) -> None:
-        """Take the digest of a module where it is the SHA-1 of the module up to it."""
+        """Take the digest of a module: the SHA-1 of the module up to it, where it holds no functions."""
         value = b"".join((word & 0xFFFFFFFF).to_bytes(4, "big") for word in record.operands)
         # Only whole words had been written when it was made, from behind the head of the block.
         digest = hashlib.sha1(self.data[begin : record.start // 32 * 4], usedforsecurity=False).digest()
         rest = int.from_bytes(self.data[record.stop // 8 : stop // 8], "little") >> (record.stop % 8)
-        if digest == value and not rest:
-            self.found.digests.append((record.start, stop))
+        if len(value) == len(digest) and not rest:
+            self.found.digests.append((record.start, stop, digest == value))

@@ -12,6 +12,7 @@ from reprodiff.formats import Walk
 from reprodiff.formats.elf import rmeta
 from reprodiff.formats.elf.contents import Stream, key_of
 from reprodiff.formats.elf.pieces import by_content
+from reprodiff.formats.elf.sides import Both
 from reprodiff.spans import common_prefix, differing
 
 # A digest of 8 bytes that is another one differs in as many of them, but for one in a million.
@@ -29,7 +30,7 @@ class _Part(NamedTuple):
     key: bytes = b""
 
 
-def compare(walk: Walk, where: str, stream: Stream) -> bool:
+def compare(walk: Walk, _both: Both, where: str, stream: Stream) -> bool:
     """Compare two blobs of metadata; False, and nothing noted, where they are laid out otherwise."""
     one, two = rmeta.parse(stream.left), rmeta.parse(stream.right)
     if one is None or two is None or one.width != two.width or len(one.files) != len(two.files):
