@@ -6,13 +6,14 @@ between two cuts is still compared byte by byte: a reference says what correspon
 """
 
 import itertools
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reprodiff.formats.elf import x86
 from reprodiff.formats.elf.names import EM_X86_64, ET_REL, RELATIVE, SHF_WRITE, SHT_PROGBITS, SHT_RELA
-from reprodiff.formats.elf.pieces import PRINTED, Piece, by_content, texts
+from reprodiff.formats.elf.pieces import PRINTED, Piece, Pieces, by_content, texts
 from reprodiff.formats.elf.words import gather
 from reprodiff.spans import common_prefix, common_suffix
 
@@ -41,6 +42,74 @@ def refine(both: "Both", pair: "Pair", pieces: list[Piece], left: bytes, right: 
         l0, l1, r0, r1 = area[0].l0, area[-1].l1, area[0].r0, area[-1].r1
         cut = _cut(left, right, (l0, l1, r0, r1), begins, ends)
         found += cut if _open(cut, left, right) < _open(area, left, right) else area
+    return _across(found, left, right, begins, ends)
+
+
+def _across(pieces: list[Piece], left: bytes, right: bytes, begins: Any, ends: Any) -> list[Piece]:
+    """Pair what is left over where references say that it stands elsewhere: linkers sort constants by their digests."""
+    rest = [p for p in pieces if p.name is not None or (p.l1 > p.l0 and left[p.l0 : p.l1] == right[p.r0 : p.r1])]
+    kept = set(map(id, rest))
+    odd = [p for p in pieces if id(p) not in kept]
+    ranges = _merged([(p.l0, p.l1) for p in odd]), _merged([(p.r0, p.r1) for p in odd])
+    if not ranges[0] or not ranges[1]:
+        return pieces
+    rows = np.concatenate([begins, ends])
+    inside = _within(ranges[0], rows[:, 0]) & _within(ranges[1], rows[:, 1])
+    twins: dict[int, int] = dict(rows[inside].tolist())
+    if not twins:
+        return pieces
+    sure = set(begins[:, 0].tolist())
+    taken = set(twins.values())
+    for p in odd:
+        if p.l1 > p.l0 and p.r1 > p.r0 and p.l0 not in twins and p.r0 not in taken:
+            twins[p.l0] = p.r0
+            taken.add(p.r0)
+    cut: list[Piece] = []
+    ones, twos = _segments(ranges[0], twins.keys()), _segments(ranges[1], twins.values())
+    for a, a1 in ones.items():
+        b = twins.get(a)
+        b1 = twos.get(b) if b is not None else None
+        if b is None or b1 is None or (a in sure and not _begins(left[a:a1], right[b:b1])):
+            cut.append(Piece(a, a1, 0, 0))
+            continue
+        cut += [Piece(a + p.l0, a + p.l1, b + p.r0, b + p.r1) for p in _block(left[a:a1], right[b:b1], a, b)]
+    covered = {p.r0 for p in cut if p.r1 > p.r0}
+    paired = {twins[a] for a in ones if a in twins}
+    cut += [Piece(0, 0, b, b1) for b, b1 in twos.items() if b not in paired or b not in covered]
+    old, new = (_score(rows_of, left, right, rows[inside]) for rows_of in (odd, cut))
+    return rest + cut if new < old else pieces
+
+
+def _score(pieces: list[Piece], left: bytes, right: bytes, rows: Any) -> tuple[int, int]:
+    """Return how many bytes differ, and how many references lead to something else."""
+    found = Pieces(pieces)
+    return _open(pieces, left, right), int((found.to(rows[:, 0]) != rows[:, 1]).sum())
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if stop > start and found and found[-1][1] == start:
+            found[-1] = found[-1][0], stop
+        elif stop > start:
+            found.append((start, stop))
+    return found
+
+
+def _within(ranges: list[tuple[int, int]], places: Any) -> Any:
+    starts, stops = (np.array(column, np.int64) for column in zip(*ranges, strict=True))
+    index = np.searchsorted(starts, places, "right") - 1
+    return (index >= 0) & (places < stops[np.maximum(index, 0)])
+
+
+def _segments(ranges: list[tuple[int, int]], cuts: Any) -> dict[int, int]:
+    """Return where the stretches end that ranges are cut into, by where they begin."""
+    found: dict[int, int] = {}
+    places = sorted(cuts)
+    for start, stop in ranges:
+        inside = places[bisect_left(places, start + 1) : bisect_left(places, stop)]
+        bounds = [start, *inside, stop]
+        found.update(itertools.pairwise(bounds))
     return found
 
 

@@ -214,7 +214,7 @@ class Both:
                 pair.take(slots(self, pair))
         known = pair.known
         found = pair.pieces(self.left, self.right)
-        if not known and not found.identity and _constant(pair):
+        if not known and _constant(pair):
             left, right = self.left.data(pair.one), self.right.data(pair.two)
             pieces = [*found.pieces, *found.added]
             cut = refine(self, pair, pieces, left, right)
