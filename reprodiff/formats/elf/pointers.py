@@ -25,6 +25,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         debug.decide(both, pair, found)
         return
     if image.type == ET_REL:
+        immediates.accept_object(both, pair, found)
         return
     addresses = both.addresses
     if one.code:

@@ -9,6 +9,7 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf import x86
+from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
@@ -112,7 +113,7 @@ class Side:
             if kind not in wanted or not 0 < shndx < min(len(sections), SHN_LORESERVE):
                 continue
             label = string(text, name)
-            scope = file.rpartition(b"/")[2] if info >> 4 == 0 else b""
+            scope = plain(file.rpartition(b"/")[2]) if info >> 4 == 0 else b""
             number = seen.get((label, scope), 0)
             seen[label, scope] = number + 1
             start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
@@ -122,6 +123,23 @@ class Side:
         for rows in found.values():
             rows.sort()
         return found
+
+    def labels(self) -> list[bytes]:
+        """Return the names of all symbols, in order, those of files and other sections too."""
+        table = next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
+        names = self.image.linked(table) if table else None
+        if table is None or names is None:
+            return []
+        text = self.data(names)
+        return [string(text, row[0]) for row in self.image.symbols(self.data(table))]
+
+    def rename(self, names: dict[bytes, bytes]) -> None:
+        """Call symbols what the other side calls them; names: from the own name."""
+        for rows in (self._named or {}).values():
+            for number, symbol in enumerate(rows):
+                name = names.get(symbol.name)
+                if name is not None:
+                    rows[number] = symbol._replace(key=(name, *symbol.key[1:]))
 
     def bounds(self, section: Section) -> list[int]:
         """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""

@@ -9,8 +9,10 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.formats.elf.anchors import refine
+from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_X86_64,
@@ -21,6 +23,7 @@ from reprodiff.formats.elf.names import (
     SHT_NULL,
     SHT_PROGBITS,
 )
+from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
     Piece,
     Pieces,
@@ -52,6 +55,7 @@ class Pair:
         self.arranged = False
         self._agreed = False
         self._pieces: Pieces | None = None
+        self.names: dict[bytes, bytes] = {}
 
     @property
     def known(self) -> bool:
@@ -114,7 +118,7 @@ class Pair:
         if a == b and not one.alloc:
             return Pieces(identity(len(a), len(b)))
         if one.strings and two.strings:
-            return Pieces(strings(a, b), a, b)
+            return Pieces(strings(a, b, self.names), a, b)
         if one.alloc and one.type == SHT_PROGBITS and not one.name.startswith(b".eh_frame"):
             ones, twos = left.named(one), right.named(two)
             same = _same_places(ones, twos) if ones and twos else one.size == two.size
@@ -187,10 +191,20 @@ class Both:
         # Places of left references to the end of what moved, and to texts that are stored twice.
         self.ends = np.zeros(0, np.int64)
         self.copies = np.zeros(0, np.int64)
+        self._names: dict[bytes, bytes] | None = None
         self.x86 = left.machine in {EM_386, EM_X86_64}
+
+    @property
+    def names(self) -> dict[bytes, bytes]:
+        """Which symbol of the right side is which of the left, where only digests in the names tell them apart."""
+        if self._names is None:
+            self._names = renamed(self.left, self.right)
+            self.right.rename({two: one for one, two in self._names.items()})
+        return self._names
 
     def pieces(self, pair: Pair) -> Pieces:
         """Return the map of a section pair."""
+        pair.names = self.names
         if pair.one.alloc and not self._arranged:
             self._arranged = True
             self._arrange()
@@ -199,9 +213,11 @@ class Both:
                 pair.take(self._frames(pair))
             elif pair.one.name.startswith(b".debug_"):
                 pair.take(self._units(pair))
+            elif pair.one.name == b".got":
+                pair.take(slots(self, pair))
         known = pair.known
         found = pair.pieces(self.left, self.right)
-        if not known and not found.identity and _constant(pair):
+        if not known and _constant(pair):
             left, right = self.left.data(pair.one), self.right.data(pair.two)
             pieces = [*found.pieces, *found.added]
             cut = refine(self, pair, pieces, left, right)
@@ -408,7 +424,7 @@ def _align_sections(ones: list[Section], twos: list[Section]) -> tuple[list[Pair
     pairs: list[Pair] = []
     left = [s for s in ones if s.number and (s.type != SHT_NULL or s.name)]
     right = [s for s in twos if s.number and (s.type != SHT_NULL or s.name)]
-    for key in (lambda s: s.name, lambda s: HASH.sub(b"", s.name)):
+    for key in (lambda s: s.name, lambda s: HASH.sub(b"", s.name), lambda s: plain(s.name)):
         places: dict[bytes, list[Section]] = {}
         for section in reversed(right):
             places.setdefault(key(section), []).append(section)

@@ -82,14 +82,17 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
         if same.all() or ((~same).sum() <= 4 and not _permuted(names, a, b, same)):
             return None
     keys = []
-    for table, text, index in ((a, names.left, left.image), (b, names.right, right.image)):
+    texts = [
+        [string(text, name) for name in table["st_name"].tolist()]
+        for table, text in ((a, names.left), (b, names.right))
+    ]
+    texts[0] = [both.names.get(text, text) for text in texts[0]]
+    for table, calls, index in ((a, texts[0], left.image), (b, texts[1], right.image)):
         counted: dict[Any, int] = {}
         found = []
-        for name, info, shndx in zip(
-            table["st_name"].tolist(), table["st_info"].tolist(), table["st_shndx"].tolist(), strict=True
-        ):
+        for name, info, shndx in zip(calls, table["st_info"].tolist(), table["st_shndx"].tolist(), strict=True):
             section = index.sections[shndx].name if 0 < shndx < len(index.sections) else b"%d" % shndx
-            key = string(text, name), info, section if info & 15 == STT_SECTION else b""
+            key = name, info, section if info & 15 == STT_SECTION else b""
             number = counted.get(key, 0)
             counted[key] = number + 1
             found.append((*key, number))
