@@ -138,6 +138,7 @@ RULES: tuple[Rule, ...] = (
         for rule in (
             Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
             Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
+            Rule(place, "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
         )
