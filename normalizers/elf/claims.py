@@ -5,17 +5,16 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, Literal
 
+from normalizers import texts
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.audit import packages
-from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC
-from reprodiff.formats.elf.references import search_paths
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC, STT_FILE
+from reprodiff.formats.elf.references import is_used, search_paths
 from reprodiff.paths import is_source, paths, system
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
 
 BUILD_ID = "/build-id/desc"
-# So many functions do not change by accident, nor by a change of one line.
-FUNCTIONS_MIN = 8
 # So many names of a new order are shown.
 NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
@@ -362,6 +361,23 @@ def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
     return "origin" if found else None
 
 
+def said(cause: str) -> Claim:
+    """Return a claim for texts that differ in what they say of their build."""
+
+    def claim(change: Any, _evidence: Any) -> Sure | None:
+        text = text_of(change)
+        found = texts.said(*text) if text else None
+        return found.sure if found and found.cause == cause else None
+
+    return claim
+
+
+def random_name(change: Any, _evidence: Any) -> Sure | None:
+    """Claim names that differ in the random part of a temporary file's name."""
+    text = text_of(change)
+    return "origin" if text and texts.random_name(*text) else None
+
+
 _VCS = re.compile(rb"\t?(?:build\t)?vcs(?:\.\w+)?=[^\n]*")
 
 
@@ -410,6 +426,22 @@ def rpath_own(change: Any, evidence: Any) -> Sure | None:
 def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
     """Suspect a search path that one side alone has, where all of it lies outside of the system's directories."""
     return "suspected" if outside(either(change)) else None
+
+
+def rpath_left(change: Any, evidence: Any) -> Sure | None:
+    """Claim the text of a search path that a tool left in the string table when it took the entry out."""
+    both = images(evidence)
+    if both is None:
+        return None
+    starts = (change.l0, change.l1, change.left), (change.r0, change.r1, change.right)
+    for image, (start, stop, text) in zip(both, starts, strict=True):
+        table = image.by_name.get(b".dynstr")
+        if text is not None and (table is None or is_used(image, table, start - table.offset, stop - table.offset)):
+            return None
+    if all(set(text.rstrip(b"\0")) <= {0x58} for _start, _stop, text in starts if text is not None):
+        # patchelf writes X over what it takes out.
+        return "origin"
+    return rpath(change, evidence) if change.kind == "changed" else rpath_alone(change, evidence)
 
 
 def outside(value: bytes) -> bool:
@@ -521,38 +553,6 @@ def wide_counts(_change: Any, evidence: Any) -> tuple[str, str]:
     return f"{left} instructions of AVX or later", f"{right} instructions of AVX or later"
 
 
-_TEXT = re.compile(rb"(?<=\0)[\x20-\x7e\n\t]{8,}(?=\0)")
-
-
-def regenerated(evidence: Any) -> bool:
-    """Tell whether the code as a whole was generated otherwise from the same sources: a quarter of it and several
-    functions differ, but hardly a string, no import, and not what the tools call themselves."""
-    both = images(evidence)
-    if both is None:
-        return False
-    comparison = evidence.comparison
-    if any(
-        "/DT_" in where or where.startswith(("elf/.dynsym", "elf/.comment", "elf/.debug_"))
-        for where in comparison.changes
-    ):
-        return False
-    found = [c for where, changes in comparison.changes.items() if where.endswith("/function[*]") for c in changes]
-    code = max(sum(s.stored for s in image.sections if s.code) for image in both)
-    if len(found) < FUNCTIONS_MIN or 4 * sum(change.size for change in found) < code:
-        return False
-    texts = [
-        {text for s in image.sections if s.name.startswith(b".rodata") for text in _TEXT.findall(image.data(s))}
-        for image in both
-    ]
-    # Compilers make vectors out of pieces of text: a few may differ.
-    return len(texts[0] ^ texts[1]) <= min(4, len(texts[0] | texts[1]) // 8)
-
-
-def other_flags(_change: Any, evidence: Any) -> Sure | None:
-    """Suspect other flags of the compiler where all code differs and nothing that the sources say."""
-    return "suspected" if evidence.once(regenerated) else None
-
-
 _GCOV = re.compile(rb"__gcov_|\.LPBX|__llvm_pr")
 
 
@@ -585,6 +585,34 @@ def stripped(change: Any, evidence: Any) -> Sure | None:
         return None
     node = change.nodes[0] or change.nodes[1]
     return _removed(node.name.encode(), both)
+
+
+def file_symbol(change: Any, evidence: Any) -> Sure | None:
+    """Claim the symbol of a source file, which is stripped with debug information."""
+    both = images(evidence)
+    raw = change.left if change.left is not None else change.right
+    if both is None or raw is None:
+        return None
+    kind = raw[4 if both[0].wide else 12] & 15
+    return _removed(b".debug_", both) if kind == STT_FILE and _lacks(change, both) else None
+
+
+def _lacks(change: Any, both: tuple[Any, Any]) -> bool:
+    """Tell whether the side that does not have something is the one without debug information."""
+    without = both[1] if change.kind == "left" else both[0]
+    return not any(section.name.startswith(_KINDS[1]) for section in without.sections)
+
+
+def _file_names(evidence: Any) -> set[bytes]:
+    changes = evidence.comparison.changes.get("elf/.symtab/symbol[*]", ())
+    return {
+        key for change in changes if change.kind != "changed" and file_symbol(change, evidence) for key in change.keys
+    }
+
+
+def file_name(change: Any, evidence: Any) -> Sure | None:
+    """Claim the name of a source file whose symbol was stripped."""
+    return "origin" if either(change) in evidence.once(_file_names) else None
 
 
 def stripped_name(change: Any, evidence: Any) -> Sure | None:
@@ -666,3 +694,58 @@ def year(change: Any, evidence: Any) -> Sure | None:
         if 2000 <= one < 2100 and 2000 <= two < 2100 and one != two and change.l1 <= change.l0 - back + 2:
             return "suspected"
     return None
+
+
+# 2010 and 2036 in seconds since the epoch; two builds are less than twenty years apart.
+EPOCHS, APART = range(1262304000, 2082758400), 20 * 31556952
+# What stands before a number of four bytes in x86 code: mov to a register or to memory, push.
+_MOVES = re.compile(
+    rb"[\xb8-\xbf\x68]|\xc7[\xc0-\xc7\x00-\x03\x06\x07]|\xc7[\x40-\x47]?[\x04\x24\x44]?.{1,4}", re.DOTALL
+)
+
+
+def epoch(change: Any, evidence: Any) -> Sure | None:
+    """Suspect a single number that reads as seconds since the epoch on both sides: one that an instruction moves, or
+    one in data. It differs in its lowest byte and in another one: two moments hardly do otherwise."""
+    comparison, both = evidence.comparison, images(evidence)
+    size = change.l1 - change.l0
+    if change.kind != "changed" or both is None or not 2 <= size <= 4 or size != change.r1 - change.r0:
+        return None
+    code = evidence.where.startswith("elf/.text")
+    low = both[0].order == "<"
+    for back in range(5 - size):
+        a, b = change.l0 - back, change.r0 - back
+        if (low and back) or (not low and size + back != 4) or min(a, b) < 8 or (not code and (a % 4 or b % 4)):
+            continue
+        one, two = comparison.left.read(a, a + 4), comparison.right.read(b, b + 4)
+        numbers = [int.from_bytes(side, "little" if low else "big") for side in (one, two)]
+        if not all(number in EPOCHS for number in numbers) or abs(numbers[0] - numbers[1]) >= APART:
+            continue
+        if code and not _moved(comparison.left.read(a - 7, a)):
+            continue
+        return "suspected"
+    return None
+
+
+def _moved(before: bytes) -> bool:
+    """Tell whether bytes before a number are those of an instruction that moves it."""
+    return any(_MOVES.fullmatch(before, len(before) - count) for count in range(1, 8))
+
+
+_PART = re.compile(rb"(?:" + b"|".join(_MONTHS) + rb") [ 1-3]\d|[0-2]\d:[0-5]\d:[0-5]")
+_LETTERS = re.compile(rb"[A-Za-z0-9 :]+")
+
+
+def inlined_date(change: Any, evidence: Any) -> Sure | None:
+    """Suspect __DATE__ or __TIME__ in pieces, as numbers in instructions: dates on both sides, and nothing but letters
+    and digits that differ."""
+    size = change.l1 - change.l0
+    if change.kind != "changed" or not 0 < size <= 96 or size != change.r1 - change.r0:
+        return None
+    comparison = evidence.comparison
+    for source, start in ((comparison.left, change.l0), (comparison.right, change.r0)):
+        if not _PART.search(source.read(max(start - 24, 0), start + size + 24)):
+            return None
+    one, two = comparison.left.read(change.l0, change.l1), comparison.right.read(change.r0, change.r1)
+    odd = bytes(x for pair in zip(one, two, strict=True) if pair[0] != pair[1] for x in pair)
+    return "suspected" if _LETTERS.fullmatch(odd) else None
