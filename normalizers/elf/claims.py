@@ -340,13 +340,13 @@ def promoted(change: Any, evidence: Any) -> Sure | Literal["consequence"] | None
     return "consequence" if any(not where.startswith(names) for where in comparison.changes) else "suspected"
 
 
-_UNIT = re.compile(rb"^[\w.+-]+\.[0-9a-f]{8}$")
+_UNIT_DIGEST = re.compile(rb"^[\w.+-]+\.[0-9a-f]{8}$")
 
 
 def unit_digest(change: Any, evidence: Any) -> Literal["consequence"] | None:
     """Claim the name of a file's debug information, with a digest of it, where the directory in it differs."""
     text = text_of(change)
-    if not text or not evidence.shared.roots or not all(_UNIT.match(side) for side in text):
+    if not text or not evidence.shared.roots or not all(_UNIT_DIGEST.match(side) for side in text):
         return None
     names = [side[:-9] for side in text]
     return "consequence" if names[0] == names[1] and is_source(names[0]) else None
