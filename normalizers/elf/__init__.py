@@ -86,7 +86,8 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.GCC.command.line/string[*]", "march-native", "the compiler was told to use all of its own machine", claim=claims.native),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=_always),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", None, "one-sided"),
-    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool, claims.as_text),
+    Rule("elf/.note.gnu.gold-version", "elf-comment-toolchain", _TOOLS, None, "one-sided"),
     # Strings of the program.
     *(
         rule

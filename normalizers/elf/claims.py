@@ -137,6 +137,12 @@ def version_of_tool(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if heads[0] != heads[1] else None
 
 
+def as_text(change: Any, _evidence: Any) -> tuple[str, str]:
+    """Show a table of strings of one side alone as what it says."""
+    text = either(change).replace(b"\0", b", ").decode("utf-8", "replace")
+    return (text, "") if change.kind == "left" else ("", text)
+
+
 def native(change: Any, _evidence: Any) -> Sure | None:
     """Claim flags that only -march=native expands to: sizes of the caches of the machine."""
     text = text_of(change)
