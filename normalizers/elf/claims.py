@@ -23,6 +23,8 @@ WIDE_MIN, CHANGED_MIN = 3, 16
 RENAMED_MIN = 4
 # A part of a text that stands elsewhere as well, and how long a text is looked at.
 PART, TEXT_MAX = 8, 4096
+# Where the sources of Rust's own library are said to be: no directory that anything is built in.
+_OWN = re.compile(rb"/rustc/|/rust/deps/")
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash", ".llvmbc/module-hash")
 
 
@@ -42,7 +44,7 @@ def either(change: Any) -> bytes:
 def under_root(change: Any, evidence: Any) -> Sure | None:
     """Claim a text whose paths become those of the other side when the directory that was built in is exchanged."""
     text = text_of(change)
-    root = evidence.shared.mapped(*text) if text else None
+    root = evidence.shared.mapped(*text) if text and not all(map(_OWN.match, text)) else None
     if root is None:
         return None
     return "suspected" if root in evidence.once(_kept) else "origin"
@@ -93,7 +95,7 @@ def rust_source(change: Any, evidence: Any) -> Sure | None:
 
 
 _CRATE = re.compile(rb"(/registry/src/[^/\0]+/[\w.-]*?)-(\d+\.\d+[\w.+-]*)/")
-_RUSTC = re.compile(rb"/rustc/[0-9a-f]{40}/")
+_RUSTC = re.compile(rb"/rustc/([0-9a-f]{40})/")
 
 
 def crate_version(change: Any, _evidence: Any) -> Sure | None:
@@ -104,12 +106,30 @@ def crate_version(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if _CRATE.sub(rb"\1/", text[0]) == _CRATE.sub(rb"\1/", text[1]) else None
 
 
-def rustc_commit(change: Any, _evidence: Any) -> Sure | None:
-    """Claim a path of Rust's own library that names another commit of the compiler."""
+def rustc_commit(change: Any, evidence: Any) -> Sure | None:
+    """Claim a path of Rust's own library that names another commit of the compiler, as all such paths do."""
     text = text_of(change)
-    if not text or not all(_RUSTC.search(side) for side in text):
+    found = [_RUSTC.search(side) for side in text] if text else []
+    if not text or not all(found) or _RUSTC.sub(b"/", text[0]) != _RUSTC.sub(b"/", text[1]):
         return None
-    return "origin" if _RUSTC.sub(b"/", text[0]) == _RUSTC.sub(b"/", text[1]) else None
+    commits = [match[1] for match in found if match]
+    kept = evidence.once(_commits)
+    return None if commits[0] in kept[1] or commits[1] in kept[0] else "origin"
+
+
+def _commits(evidence: Any) -> tuple[set[bytes], set[bytes]]:
+    """Return the commits of the compiler that either side names."""
+    comparison = evidence.comparison
+    step = 1 << 24
+    one, two = (
+        {
+            commit
+            for at in range(0, source.size, step)
+            for commit in _RUSTC.findall(source.read(at, min(at + step + 64, source.size)))
+        }
+        for source in (comparison.left, comparison.right)
+    )
+    return one, two
 
 
 _PRODUCER = re.compile(
@@ -234,12 +254,23 @@ _HASHES = re.compile(
 _rust_hash = without(_HASHES)
 
 
+def _others(pattern: "re.Pattern[bytes]", left: bytes, right: bytes) -> bool:
+    """Tell whether the digests of two names are the same or others altogether: a third of their digits differs."""
+    ones, twos = pattern.findall(left), pattern.findall(right)
+    return len(ones) == len(twos) and all(
+        a == b or len(a) != len(b) or 3 * sum(x != y for x, y in zip(a, b, strict=True)) >= len(a)
+        for a, b in zip(ones, twos, strict=True)
+    )
+
+
 def rust_hash(change: Any, evidence: Any) -> Sure | None:
     """Claim a name of Rust that is the same but for digests, and for the directory that was built in."""
     text = text_of(change)
     if not text or not all(_HASHES.search(side) for side in text):
         return None
     bare = _HASHES.sub(b"", text[0]), _HASHES.sub(b"", text[1])
+    if not _others(_HASHES, *text):
+        return None
     return "origin" if _rust_hash(change, evidence) or evidence.shared.mapped(*bare) else None
 
 
@@ -333,13 +364,15 @@ def reordered_by_names(_change: Any, evidence: Any) -> Sure | None:
     return "suspected" if hashed >= RENAMED_MIN and 2 * hashed > len(names) else None
 
 
-_promoted = without(re.compile(rb"\.llvm\.\d{4,20}$"))
+_NUMBER = re.compile(rb"\.llvm\.\d{4,20}$")
+_promoted = without(_NUMBER)
 
 
 def promoted(change: Any, evidence: Any) -> Sure | Literal["consequence"] | None:
     """Claim a name that ends in the digest of its module, as link-time optimization gives names of one file to the
     whole program: it follows where anything but names differs."""
-    if not _promoted(change, evidence):
+    text = text_of(change)
+    if not text or not _promoted(change, evidence) or not _others(_NUMBER, *text):
         return None
     names = ("elf/.strtab/", "elf/.dynstr/", "elf/.debug_str/")
     comparison = evidence.comparison
