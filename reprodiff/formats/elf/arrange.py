@@ -87,6 +87,7 @@ class Arrangement:
         self.twins: dict[tuple[int, int], int] = {}
         self.taken: set[tuple[int, int]] = set()
         self.classes: list[Any] = []
+        self.more: tuple[list[Any], list[Any]] = ([], [])
         self.back: dict[tuple[int, int], Any] = {}
 
     def _section(self, number: int, side: int) -> Section:
@@ -262,14 +263,15 @@ class Arrangement:
             rows: tuple[dict[Any, list[Symbol]], dict[Any, list[Symbol]]] = ({}, {})
             for side in (0, 1):
                 found: dict[int, Symbol] = {}
+                begins: set[int] = set()
                 for symbol in self.sides[side].symbols(self._section(number, side)) if not self.pairs[number].one.code else ():
                     rows[side].setdefault(symbol.key[:2], []).append(symbol)
-                    region.begin(side, symbol.start)
-                    region.begin(side, symbol.start + symbol.size)
+                    begins.update((symbol.start, symbol.start + symbol.size))
                     old = found.get(symbol.start)
                     if old is None or (-symbol.size, symbol.key) < (-old.size, old.key):
                         found[symbol.start] = symbol
                 self.objects[side].append(found)
+                region.begins[side][:] = sorted(begins)
             for key, ones in rows[0].items():
                 twos = rows[1].get(key, [])
                 if len(ones) == len(twos) == 1:
@@ -377,8 +379,8 @@ class Arrangement:
             begins = region.begins[side]
             begins[:] = sorted({*begins, *here.tolist()})
 
-    def _candidates(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """Yield what is referred to from places that correspond and is not known yet: left address, (votes, right
+    def _candidates(self) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+        """Yield what is referred to from places that correspond and is not known yet: region, left address, (votes, right
         address) by votes."""
         (places, targets), (others, rights) = self.references
         to = self.to(places)
@@ -388,11 +390,12 @@ class Arrangement:
         one, two = targets[there], rights[index[there]]
         lies = self._homes(0, one)
         fresh = (self.to(one) < 0) & ~self.known(two) & (lies >= 0) & (lies == self._homes(1, two))
-        one, two = one[fresh], two[fresh]
+        one, two, lies = one[fresh], two[fresh], lies[fresh]
         if not len(one):
             return
         order = np.lexsort((two, one))
-        one, two = one[order], two[order]
+        one, two, lies = one[order], two[order], lies[order]
+        numbers = dict(zip(one.tolist(), lies.tolist(), strict=True))
         cuts = np.flatnonzero((np.diff(one) != 0) | (np.diff(two) != 0)) + 1
         firsts = np.concatenate([[0], cuts])
         counts = np.diff(np.append(firsts, len(one)))
@@ -405,22 +408,16 @@ class Arrangement:
             most = max(count for count, _b in found)
             good = [(count, b) for count, b in found if count == most and best[b] == count]
             if good:
-                yield a, good
+                yield numbers[a], a, good
 
     def _follow(self) -> bool:
         """Take what references lead to and what nothing contradicts; return whether there was any."""
         found = False
-        for address, rights in self._candidates():
-            one = self.home(0, address)
-            if one is None:
-                continue
-            for _votes, right in rights:
-                two = self.home(1, right)
-                if two is None or two[0] != one[0]:
-                    continue
-                if (self._function if self.pairs[one[0]].one.code else self._part)(one[0], one[1], two[1]):
-                    found = True
-                    break
+        for number, address, rights in self._candidates():
+            one, two = self.regions[number].one.place, self.regions[number].two.place
+            take = self._function if self.pairs[number].one.code else self._part
+            found |= any(take(number, address - one, right - two) for _votes, right in rights)
+        self._merge()
         return found
 
     def _at(self, side: int, number: int, offset: int) -> Function | None:
@@ -441,7 +438,21 @@ class Arrangement:
             return False
         if one.code != two.code or start - one.start != other - two.start:
             return False
-        return self._pair(one, two)
+        return self._agree(one, two) and self._pair(one, two)
+
+    def _agree(self, one: Function, two: Function) -> bool:
+        """Tell whether nothing that is known of what two functions refer to says that they are not the same."""
+        leads = []
+        for side, function in enumerate((one, two)):
+            places, targets = self.references[side]
+            start = self._section(function.region, side).place + function.start
+            first, last = np.searchsorted(places, (start, start + function.size))
+            leads.append(targets[first:last])
+        if len(leads[0]) != len(leads[1]):
+            return False
+        lefts, rights = self.to(leads[0]), np.where(self.known(leads[1]), leads[1], -1)
+        odd = np.flatnonzero((lefts != rights) & (lefts >= 0) & (rights >= 0))
+        return all(self._text(0, int(leads[0][at])) == self._text(1, int(leads[1][at])) != b"" for at in odd.tolist())
 
     def _part(self, number: int, start: int, other: int) -> bool:
         """Take a part of data that begins at two offsets, as far as it is the same."""
@@ -481,6 +492,8 @@ class Arrangement:
         word = self.left.image.word
         if region.data is None or start < 2 * word or other < 2 * word:
             return
+        if self.left.image.type != ET_EXEC and region.one.place + start - word not in self.targets[0]:
+            return
         order = self.left.image.order
         for side, at in enumerate((start, other)):
             place = self._section(region.number, side).place + at
@@ -503,6 +516,8 @@ class Arrangement:
 
     def _alike(self, region: Region, start: int, other: int, size: int) -> int:
         """Count the bytes from two offsets on that agree but for pointers to what corresponds, or may yet."""
+        if not region.marked_at_all and region.equal(start, other, size) == size:
+            return size
         odd = self._odd(region, start, other, size, begins=True, may=self._leads)
         word = self.left.image.word
         if odd[:word].any() and size >= word:
@@ -531,7 +546,10 @@ class Arrangement:
         words = size // 4
         if words and begins and not region.one.flags & SHF_WRITE:
             # A table of distances to itself.
-            ones, twos = (gather(each, np.arange(words) * 4, 4, order, True) for each in (a, b))
+            ones, twos = (
+                np.frombuffer(data, f"{order}i4", words, at).astype(np.int64)
+                for data, at in zip(region.data, (start, other), strict=True)
+            )
             self._excuse(odd, 4, self._leads(region.one.place + start + ones, region.two.place + other + twos))
         if odd.any() and begins and region.one.name == b".gcc_except_table":
             at = np.array([x - start for x in links.within(region.data[0], start) if x - start + 4 <= size], np.int64)
@@ -609,8 +627,14 @@ class Arrangement:
         for side, (at, base) in enumerate(zip((start, other), bases, strict=True)):
             section = self._section(region.number, side)
             values = gather(np.frombuffer(region.data[side], np.uint8), offsets + at, 4, self.left.image.order, True)
-            rows = np.stack([offsets + at + section.place, base + values])
-            self.references[side] = _sorted(np.concatenate([self.references[side], rows], axis=1))
+            self.more[side].append(np.stack([offsets + at + section.place, base + values]))
+
+    def _merge(self) -> None:
+        """Take the references that tables were found to hold."""
+        for side, rows in enumerate(self.more):
+            if rows:
+                self.references[side] = _sorted(np.concatenate([self.references[side], *rows], axis=1))
+        self.more = ([], [])
 
     def _same_code(self) -> bool:
         """Pair functions of equal code by what they refer to and what refers to them, then by what stands beside."""

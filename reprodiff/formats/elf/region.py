@@ -1,7 +1,7 @@
 """One pair of sections whose parts stand in another order, as far as it is known which part is which."""
 
 import re
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,9 @@ class Region:
         self.found.append(Piece(start, start + size, other, other + size, name))
         return True
 
-    def begin(self, side: int, at: int) -> None:
-        """Let a part begin at an offset of a side."""
-        if at not in self.begins[side]:
-            insort(self.begins[side], at)
+    @property
+    def marked_at_all(self) -> bool:
+        return bool(len(self.marks[0]) or len(self.marks[1]))
 
     def room(self, start: int, other: int) -> tuple[int, int]:
         """Return how much is free from two offsets on, up to where the next part begins, on either side."""
