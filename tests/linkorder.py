@@ -91,7 +91,7 @@ class Parts:
             lines += [f"__attribute__((constructor)) static void start(void) {{ count += {rng.randrange(99)}; }}"]
         lines += [f"int enter_{at:02}(int v)", "{", "    int sum = twice(v);"]
         lines += [f"    sum += {name}(sum + {rng.randrange(9)});" for name in names]
-        lines += ["    return sum;", "}"]
+        lines += [f"    return sum + level_{at:02} + kept[0];", "}"]
         return "\n".join(lines) + "\n"
 
     def _function(self, name: str, scope: str, rng: random.Random, at: int) -> list[str]:

@@ -45,6 +45,7 @@ DISTANCE_MAX = 1 << 16
 SHAPE_MAX = 128
 # Symbols have places of their own, beyond all addresses.
 BEYOND = 1 << 62
+EXTENT_MAX = 1 << 16
 # What fills up between functions is shorter.
 FILLED = 64
 # Instructions that do nothing, as assemblers write them.
@@ -162,8 +163,8 @@ class Arrangement:
             break
         for _ in range(ROUNDS_MAX):
             steps = (
-                self._by_names, self._slots_left, self._bridge, self._follow, self._same_code, self._by_text,
-                self._by_targets, self._by_namesakes, self._grow,
+                self._by_content, self._by_names, self._slots_left, self._bridge, self._follow, self._loosely,
+                self._same_code, self._by_text, self._by_targets, self._by_namesakes, self._grow,
             )  # fmt: skip
             if not any(step() for step in steps):
                 break
@@ -378,6 +379,30 @@ class Arrangement:
             here = targets[(targets >= section.place) & (targets < section.place + section.size)] - section.place
             begins = region.begins[side]
             begins[:] = sorted({*begins, *here.tolist()})
+            if region.data is not None:
+                heads = [at - 2 * self.left.image.word for at in begins if self._head(side, number, at)]
+                begins[:] = sorted({*begins, *heads})
+
+    def _head(self, side: int, number: int, at: int) -> bool:
+        """Tell whether functions of a virtual table begin at an offset: before them stand a distance and a pointer to the
+        type (Itanium C++ ABI 2.5.2)."""
+        region, word, image = self.regions[number], self.left.image.word, self.left.image
+        place = self._section(number, side).place + at
+        targets, symbols = self.targets[side], self.symbols[side]
+        data = region.data[side] if region.data is not None else b""
+        if at < 2 * word or at + word > len(data):
+            return False
+        if image.type != ET_EXEC and place - word not in targets and place - word not in symbols:
+            return False
+        far, kind, first = (
+            targets.get(place + step, int.from_bytes(data[at + step : at + step + word], "little", signed=True))
+            for step in (-2 * word, -word, 0)
+        )
+        if not -DISTANCE_MAX < far <= 0:
+            return False
+        home, code = self.home(side, kind), self.home(side, first)
+        typed = place - word in symbols or (home is not None and not self.pairs[home[0]].one.code)
+        return typed and (place in symbols or (code is not None and self.pairs[code[0]].one.code))
 
     def _candidates(self) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
         """Yield what is referred to from places that correspond and is not known yet: region, left address, (votes, right
@@ -473,7 +498,7 @@ class Arrangement:
             return True
         same = self._alike(region, start, other, size)
         if same < size:
-            same = _whole(region, start, same)
+            same = _texts(region, start, same)
         if not same or not region.add(start, other, same):
             return False
         self._table(region, start, other, same)
@@ -487,32 +512,11 @@ class Arrangement:
         return [at for at in begins[first:last] if at in self.objects[1][number]]
 
     def _virtual(self, region: Region, start: int, other: int) -> None:
-        """Take what stands before the functions of a virtual table: a distance and a pointer to the type (Itanium C++ ABI
-        2.5.2)."""
-        word = self.left.image.word
-        if region.data is None or start < 2 * word or other < 2 * word:
-            return
-        if self.left.image.type != ET_EXEC and region.one.place + start - word not in self.targets[0]:
-            return
-        order = self.left.image.order
-        for side, at in enumerate((start, other)):
-            place = self._section(region.number, side).place + at
-            data = np.frombuffer(region.data[side], np.uint8)
-            far, kind, first = (
-                self.targets[side].get(place + step, int(gather(data, np.array([at + step]), word, order, True)[0]))
-                if at + step + word <= len(data)
-                else 0
-                for step in (-2 * word, -word, 0)
-            )
-            home, code = self.home(side, kind), self.home(side, first)
-            called = code is not None and self.pairs[code[0]].one.code
-            if not -DISTANCE_MAX < far <= 0 or home is None or self.pairs[home[0]].one.code:
-                return
-            if not called and place not in self.symbols[side]:
-                return
-        if not self._odd(region, start - word, other - word, word, may=self._may).any():
-            region.add(start - word, other - word, word)
-            region.add(start - 2 * word, other - 2 * word, word)
+        """Take what stands before the functions of a virtual table."""
+        size = 2 * self.left.image.word
+        if self._head(0, region.number, start) and self._head(1, region.number, other):
+            if not self._odd(region, start - size, other - size, size, may=self._may).any():
+                region.add(start - size, other - size, size)
 
     def _alike(self, region: Region, start: int, other: int, size: int) -> int:
         """Count the bytes from two offsets on that agree but for pointers to what corresponds, or may yet."""
@@ -791,6 +795,81 @@ class Arrangement:
                     return True
         return False
 
+    def _extent(self, side: int, number: int, start: int) -> Any:
+        """Return what stands from where a part begins to the next one, without zeros at the end; None where that is
+        nothing or too much."""
+        region = self.regions[number]
+        if region.data is None:
+            return None
+        begins = region.begins[side]
+        index = bisect_right(begins, start)
+        stop = begins[index] if index < len(begins) else region.cover[side].size
+        text = region.data[side][start:stop].rstrip(b"\0")
+        if not text or stop - start > EXTENT_MAX:
+            return None
+        return self._content(side, number, start, start + len(text) + -len(text) % 4)
+
+    def _content(self, side: int, number: int, start: int, stop: int) -> Any:
+        """Return bytes of data with what its pointers lead to, as far as that is known."""
+        region, word = self.regions[number], self.left.image.word
+        assert region.data is not None
+        data, base = region.data[side], self._section(number, side).place
+        stop = min(stop, len(data))
+        marks = region.marks[side]
+        first, last = np.searchsorted(marks, (start, stop))
+        places = {int(at): self.targets[side].get(base + int(at)) for at in marks[first:last]}
+        if self.left.image.type == ET_EXEC:
+            for at in range(start + -(base + start) % word, stop - word + 1, word):
+                value = int.from_bytes(data[at : at + word], "little")
+                if value and self.home(side, value):
+                    places[at] = value
+        if not places:
+            return data[start:stop].rstrip(b"\0")
+        content: list[Any] = []
+        at = start
+        for place in sorted(places):
+            content.append(data[at:place])
+            target = places[place]
+            if target is None:
+                content.append(self.symbols[side].get(base + place))
+            else:
+                content.append(self._text(side, target) or self._known(side, target))
+            at = place + word
+        return (*content, data[at:stop].rstrip(b"\0"))
+
+    def _by_content(self) -> bool:
+        """Pair parts that something refers to by what they hold, where there is one such on each side."""
+        found = False
+        for region in self._data():
+            if region.data is None:
+                continue
+            rows: tuple[dict[Any, list[int]], dict[Any, list[int]]] = ({}, {})
+            for side in (0, 1):
+                for start in region.begins[side]:
+                    content = self._extent(side, region.number, start) if region.cover[side].room(start) else None
+                    if content is not None:
+                        rows[side].setdefault(content, []).append(start)
+            for content, ones in rows[0].items():
+                twos = rows[1].get(content, [])
+                if len(ones) == len(twos) == 1:
+                    found |= region.add(ones[0], twos[0], min(region.room(ones[0], twos[0])))
+        return found
+
+    def _loosely(self) -> bool:
+        """Take what references lead to although it is not the same, where most of it is."""
+        found = False
+        for number, address, rights in self._candidates():
+            region = self.regions[number]
+            if self.pairs[number].one.code or region.data is None:
+                continue
+            start = address - region.one.place
+            for _votes, right in rights:
+                other = right - region.two.place
+                size = min(region.room(start, other))
+                if size > 0 and 2 * int(self._odd(region, start, other, size, may=self._may).sum()) < size:
+                    found |= region.add(start, other, size)
+        return found
+
     def _bridge(self) -> bool:
         """Take what lies between parts that moved together, and what the start files of the C library begin with."""
         found = False
@@ -799,6 +878,10 @@ class Arrangement:
             size = min(region.room(0, 0))
             odd = self._odd(region, 0, 0, size, may=self._leads) if size > 0 and region.data is not None else None
             found |= odd is not None and not odd.any() and region.add(0, 0, size)
+            rooms = region.cover[0].room(0), region.cover[1].room(0)
+            if region.one.name.startswith(b".got") and rooms[0] == rooms[1]:
+                # What the loader keeps there for itself.
+                found |= region.add(0, 0, rooms[0])
         return found
 
     def _grow(self) -> bool:
@@ -839,7 +922,7 @@ class Arrangement:
                 open_, targets = ~self.known(places), np.where(self.known(targets), targets, -1)
             for place, target in zip(places[open_].tolist(), targets[open_].tolist(), strict=True):
                 home = self.home(side, place)
-                if target >= 0 and home:
+                if target >= 0 and home and self.regions[home[0]].alone(side, home[1], self.left.image.word):
                     rows[side].setdefault((home[0], target), []).append(home[1])
         found = False
         for (number, target), ones in rows[0].items():
@@ -857,9 +940,9 @@ class Arrangement:
             ones, twos = (region.parts(side, {})[0] for side in (0, 1))
             for content, spans in ones.items():
                 twins = twos.get(content, [])
-                if len(spans) == len(twins) == 1 and len(content) > TEXT_MIN:
-                    size = spans[0][1] - spans[0][0]
-                    found |= size > 4 and region.add(spans[0][0], twins[0][0], size)
+                text = isinstance(content, bytes) and TEXT.match(content)
+                if len(spans) == len(twins) == 1 and text and text.end() == len(content) - 1:
+                    found |= region.add(spans[0][0], twins[0][0], spans[0][1] - spans[0][0])
         return found
 
     # The result
@@ -1004,16 +1087,13 @@ def _sorted(rows: Any) -> Any:
     return rows[:, keep]
 
 
-def _whole(region: Region, start: int, same: int) -> int:
-    """Return as much of a part as is surely one thing, where only its beginning is the same: a text, whole words."""
+def _texts(region: Region, start: int, same: int) -> int:
+    """Return as much of a part as is whole texts, where only its beginning is the same: nothing may refer to the rest."""
     if region.data is None:
-        return same
+        return 0
     text = region.data[0][start : start + same]
-    end = text.rfind(b"\0") + 1
-    first = text.find(b"\0")
-    if first >= TEXT_MIN and text[:first].isascii():
-        return end
-    return same // 4 * 4 if text[:4].strip(b"\0") else same // 8 * 8 if text[:8].strip(b"\0") else 0
+    first = TEXT.match(text)
+    return text.rfind(b"\0") + 1 if first and text[first.end() : first.end() + 1] == b"\0" else 0
 
 
 def _taken(section: Section) -> bool:
