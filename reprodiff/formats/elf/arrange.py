@@ -46,6 +46,8 @@ SHAPE_MAX = 128
 # Symbols have places of their own, beyond all addresses.
 BEYOND = 1 << 62
 EXTENT_MAX = 1 << 16
+# Compilers store a number again for each unit; what is larger is an object.
+CONSTANT_MAX = 64
 # What fills up between functions is shorter.
 FILLED = 64
 # Instructions that do nothing, as assemblers write them.
@@ -88,6 +90,7 @@ class Arrangement:
         self.twins: dict[tuple[int, int], int] = {}
         self.taken: set[tuple[int, int]] = set()
         self.classes: list[Any] = []
+        self.heads: list[list[set[int]]] = [[set() for _region in self.regions] for _side in (0, 1)]
         self.more: tuple[list[Any], list[Any]] = ([], [])
         self.back: dict[tuple[int, int], Any] = {}
 
@@ -157,13 +160,13 @@ class Arrangement:
             if self._follow():
                 self._chart()
                 continue
-            if self._same_code():
+            if self._virtual() or self._same_code():
                 self._chart()
                 continue
             break
         for _ in range(ROUNDS_MAX):
             steps = (
-                self._by_content, self._by_names, self._slots_left, self._bridge, self._follow, self._loosely,
+                self._virtual, self._by_content, self._by_names, self._slots_left, self._bridge, self._follow, self._loosely,
                 self._same_code, self._by_text, self._by_targets, self._by_namesakes, self._grow,
             )  # fmt: skip
             if not any(step() for step in steps):
@@ -380,8 +383,9 @@ class Arrangement:
             begins = region.begins[side]
             begins[:] = sorted({*begins, *here.tolist()})
             if region.data is not None:
-                heads = [at - 2 * self.left.image.word for at in begins if self._head(side, number, at)]
-                begins[:] = sorted({*begins, *heads})
+                heads = [at for at in begins if self._head(side, number, at)]
+                self.heads[side][number] = set(heads)
+                begins[:] = sorted({*begins, *(at - 2 * self.left.image.word for at in heads)})
 
     def _head(self, side: int, number: int, at: int) -> bool:
         """Tell whether functions of a virtual table begin at an offset: before them stand a distance and a pointer to the
@@ -502,7 +506,6 @@ class Arrangement:
         if not same or not region.add(start, other, same):
             return False
         self._table(region, start, other, same)
-        self._virtual(region, start, other)
         return True
 
     def _symbols_at(self, number: int, start: int, size: int) -> list[int]:
@@ -511,12 +514,18 @@ class Arrangement:
         first, last = bisect_right(begins, start), bisect_right(begins, start + size - 1)
         return [at for at in begins[first:last] if at in self.objects[1][number]]
 
-    def _virtual(self, region: Region, start: int, other: int) -> None:
-        """Take what stands before the functions of a virtual table."""
+    def _virtual(self) -> bool:
+        """Take what stands before the functions of virtual tables that are known."""
+        found = False
         size = 2 * self.left.image.word
-        if self._head(0, region.number, start) and self._head(1, region.number, other):
-            if not self._odd(region, start - size, other - size, size, may=self._may).any():
-                region.add(start - size, other - size, size)
+        for region in self._data():
+            base, other = region.one.place, region.two.place
+            for start in self.heads[0][region.number]:
+                right = self._known(0, base + start) - other
+                if right in self.heads[1][region.number] and region.cover[0].room(start - size) >= size:
+                    if not self._odd(region, start - size, right - size, size, may=self._may).any():
+                        found |= region.add(start - size, right - size, size)
+        return found
 
     def _alike(self, region: Region, start: int, other: int, size: int) -> int:
         """Count the bytes from two offsets on that agree but for pointers to what corresponds, or may yet."""
@@ -810,7 +819,7 @@ class Arrangement:
         return self._content(side, number, start, start + len(text) + -len(text) % 4)
 
     def _content(self, side: int, number: int, start: int, stop: int) -> Any:
-        """Return bytes of data with what its pointers lead to, as far as that is known."""
+        """Return bytes of data with what its pointers lead to; None where that is not known of one."""
         region, word = self.regions[number], self.left.image.word
         assert region.data is not None
         data, base = region.data[side], self._section(number, side).place
@@ -833,7 +842,10 @@ class Arrangement:
             if target is None:
                 content.append(self.symbols[side].get(base + place))
             else:
-                content.append(self._text(side, target) or self._known(side, target))
+                leads = self._text(side, target) or self._known(side, target)
+                if leads == -1:
+                    return None
+                content.append(leads)
             at = place + word
         return (*content, data[at:stop].rstrip(b"\0"))
 
@@ -996,9 +1008,27 @@ class Arrangement:
                 found.append(int(places[at]))
         for at in np.flatnonzero(there & ~good).tolist():
             texts = [self._text(side, int(address)) for side, address in enumerate((targets[at], two[at]))]
-            if texts[0] and texts[0] == texts[1]:
+            if (texts[0] and texts[0] == texts[1]) or self._constant(int(targets[at]), int(two[at])):
                 copies.append(int(places[at]))
         return np.array(found, np.int64), np.array(copies, np.int64)
+
+    def _constant(self, address: int, right: int) -> bool:
+        """Tell whether the same constant stands at a left and a right address, and whatever else is read there: all up to
+        where the next one begins."""
+        one, two = self.home(0, address), self.home(1, right)
+        if one is None or two is None or one[0] != two[0]:
+            return False
+        region = self.regions[one[0]]
+        if self.pairs[one[0]].one.code or region.data is None or region.one.flags & SHF_WRITE or region.marked_at_all:
+            return False
+        sizes = [
+            (begins[index] if (index := bisect_right(begins, at)) < len(begins) else region.cover[side].size) - at
+            for side, (begins, at) in enumerate(zip(region.begins, (one[1], two[1]), strict=True))
+        ]
+        if one[1] not in region.begins[0] or two[1] not in region.begins[1] or max(sizes) > CONSTANT_MAX:
+            return False
+        a, b = (data[at : at + max(sizes)] for data, at in zip(region.data, (one[1], two[1]), strict=True))
+        return a == b and bool(a.strip(b"\0"))
 
     def _text(self, side: int, address: int) -> bytes:
         """Return the text at an address of data that is only read, b"" where there is none."""
