@@ -100,8 +100,9 @@ def _pairs(top: Comparison) -> Iterator[tuple[bytes, bytes, str, bool]]:
     count = 0
     for comparison in top.all():
         for where, changes in comparison.changes.items():
-            certain = "/.debug_" in where or where.startswith("elf/.debug")
+            debug = "/.debug_" in where or where.startswith("elf/.debug")
             for change in changes:
+                certain = debug or (where.startswith("pe/section[*]") and change.keys[0].startswith(b".debug_"))
                 count += 1
                 if count > CHANGES_MAX:
                     return

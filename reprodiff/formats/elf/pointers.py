@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.formats.elf import debug, immediates, x86
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.links import absolute
-from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL
+from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL, SHF_WRITE
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing, gather
@@ -88,26 +88,35 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
             signed=True,
         )
-    if found.open.any() and both.x86 and not one.flags & 1:
-        begins = both.left.references(one)
-        if len(begins):
+    if not one.flags & SHF_WRITE:
+        jump_tables(both, pair, found)
 
-            def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
-                index = np.searchsorted(begins, starts, "right") - 1
-                start = begins[np.maximum(index, 0)]
-                begin = both.pieces(pair).to(start)
-                code = np.zeros(len(starts), bool)
-                for other in both.pairs:
-                    if other.one.code:
-                        target = one.place + start + ones
-                        code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
-                fits = (index >= 0) & (begin >= 0)
-                fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
-                for number in np.flatnonzero(fits & ~code)[:LENGTHS_MAX].tolist():
-                    code[number] = _texts(both, int(start[number] + ones[number]) + one.place)
-                return fits & code
 
-            found.accept(4, 4, one.addr, entries, signed=True)
+def jump_tables(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept entries of tables of x86: distances into code or to texts from where code refers to the table."""
+    one, two = pair.one, pair.two
+    if not found.open.any() or not both.x86:
+        return
+    addresses = both.addresses
+    begins = both.left.references(one)
+    if len(begins):
+
+        def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+            index = np.searchsorted(begins, starts, "right") - 1
+            start = begins[np.maximum(index, 0)]
+            begin = both.pieces(pair).to(start)
+            code = np.zeros(len(starts), bool)
+            for other in both.pairs:
+                if other.one.code:
+                    target = one.place + start + ones
+                    code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
+            fits = (index >= 0) & (begin >= 0)
+            fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
+            for number in np.flatnonzero(fits & ~code)[:LENGTHS_MAX].tolist():
+                code[number] = _texts(both, int(start[number] + ones[number]) + one.place)
+            return fits & code
+
+        found.accept(4, 4, one.addr, entries, signed=True)
 
 
 def _texts(both: Both, address: int) -> bool:
