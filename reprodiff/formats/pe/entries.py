@@ -11,6 +11,7 @@ from reprodiff.formats.elf.contents import key_of
 from reprodiff.formats.elf.names import ET_REL
 from reprodiff.formats.elf.pieces import Pieces, strings
 from reprodiff.formats.elf.sequence import matched
+from reprodiff.formats.pe import literals
 from reprodiff.formats.pe.decide import relocations
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.view import C_FILE, C_WEAK, FUNCTION, SYMBOL, Entry
@@ -189,8 +190,26 @@ def texts(walk: Walk, symbols: Symbols, one: Span, two: Span) -> None:
         spans = (one[0] + 4 + p.l0, one[0] + 4 + p.l1), (two[0] + 4 + p.r0, two[0] + 4 + p.r1)
         if p.l0 == p.l1 or p.r0 == p.r1:
             walk.put(f"{where}/string[*]", ((x or y).rstrip(b"\0"),), spans[0] if x else None, spans[1] if y else None, TEXT)
+        elif _literals(symbols, x, y):
+            walk.put_follow(f"{where}/string[*]", (), *spans, TEXT)
         else:
             walk.put(f"{where}/string[*]", (key_of(x, y),), *spans, TEXT)
+
+
+def _literals(symbols: Symbols, one: bytes, two: bytes) -> bool:
+    """Tell whether two strings are the names of literals that say what both literals are."""
+    found = []
+    for view, raw in zip(symbols.views, (one, two), strict=True):
+        text = raw.rstrip(b"\0")
+        if not text.startswith(literals.PREFIX):
+            return False
+        for entry in view.entries:
+            if entry.name == text and 0 < entry.section <= len(view.headers):
+                data = view.data(view.sections[entry.section])
+                stop = data.find(b"\0", entry.value)
+                found.append(stop >= 0 and literals.name(data[entry.value : stop + 1]) == text)
+                break
+    return found == [True, True]
 
 
 def moves(walk: Walk, both: PeBoth, symbols: Symbols, pair: Any) -> None:

@@ -1,5 +1,6 @@
 """Both files side by side: what the shared comparison of programs asks, answered from COFF symbols and tables of images."""
 
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,19 @@ from reprodiff.budget import Budget
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import ET_REL, SHF_WRITE, SHT_NOBITS
-from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, permuted
+from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.words import Addresses
 from reprodiff.formats.pe.references import References
 from reprodiff.formats.pe.view import C_EXT, C_FILE, C_STAT, C_WEAK, View
 
 Span = tuple[int, int]
+# Stands for a byte of an address, whatever it is, where data is aligned by content.
+MARK = b"\1"
+# So much behind the end of a section moves with it: linkers put symbols there.
+BEHIND = 16
+HEADERS = 64
 
 
 class PeSide(Side):
@@ -68,6 +75,16 @@ class PeSide(Side):
         if not len(rows):
             return super()._listed()
         return sorted({(start + self.view.base, stop - start) for start, stop, _unwind in rows.tolist()})
+
+    def blank(self, section: Section) -> bytes:
+        """Return the bytes of a section with one mark for whatever address stands in the places that are known."""
+        data = bytearray(self.data(section))
+        references = self.references_of
+        for known, width in ((references.pointers or {}, self.image.word), (references.relative, 4)):
+            for at in known.get(section.number, np.zeros(0, np.int64)).tolist():
+                if at + width <= len(data):
+                    data[at : at + width] = MARK * width
+        return bytes(data)
 
     def parts(self, section: Section) -> list[tuple[int, int, tuple[bytes, ...]]]:
         """Return (start, stop, key) of what each input file has of a section, where symbols say."""
@@ -140,9 +157,10 @@ class PeBoth(Both):
         described: list[tuple[Span, Span]] = []
         last = 0, 0
         ends = ((len(a), len(a)), (len(b), len(b)))
+        blank = self.left.blank(one), self.right.blank(two)
         for row in [*_monotone(fixed), ends]:
             (a0, a1), (b0, b1) = row
-            found += _between(a, b, (last[0], a0, last[1], b0), parts)
+            found += _between(*blank, (last[0], a0, last[1], b0), parts)
             if a1 > a0 and b1 > b0:
                 found.append(Piece(a0, a1, b0, b1))
             if row in wanted:
@@ -170,6 +188,24 @@ class PeBoth(Both):
             if other is not None:
                 found.append(((table.start, table.stop), (other.start, other.stop)))
         return sorted(found)
+
+    @property
+    def addresses(self) -> Addresses:
+        """The map of all that is loaded, with the headers before it and a little behind the end of each section."""
+        if self._addresses is None:
+            loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
+            parts = [(p.one.place, p.one.size, p.two.place, p.two.size, self.pieces(p)) for p in loaded]
+            around = Pieces(identity(HEADERS, HEADERS))
+            parts.append((self.base[0], HEADERS, self.base[1], HEADERS, around))
+            behind = Pieces(identity(BEHIND, BEHIND))
+            starts = [sorted(p[i] for p in parts) for i in (0, 2)]
+            for one, first, two, second, _pieces in list(parts):
+                ends = one + first, two + second
+                after = [bisect_right(rows, end - 1) for rows, end in zip(starts, ends, strict=True)]
+                if all(i == len(rows) or rows[i] >= end + BEHIND for i, rows, end in zip(after, starts, ends, strict=True)):
+                    parts.append((ends[0], BEHIND, ends[1], BEHIND, behind))
+            self._addresses = Addresses(parts)
+        return self._addresses
 
     def functions(self) -> list[tuple[Any, Any]]:
         """Return the rows of both exception directories that stand for the same function."""

@@ -115,11 +115,14 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
     ]
     aligned = align(rest[0], rest[1])
     for a_node, b_node in aligned.pairs:
-        walk.nodes(a_node, b_node, f"pe/{step(a_node)}", ())
+        if a_node.name != "overlay" or not _filling(walk, both, a_node, b_node):
+            walk.nodes(a_node, b_node, f"pe/{step(a_node)}", ())
     for node in aligned.left:
-        walk.alone(node, None, f"pe/{step(node)}", ())
+        if node.name != "overlay" or not _filling(walk, both, node, None):
+            walk.alone(node, None, f"pe/{step(node)}", ())
     for node in aligned.right:
-        walk.alone(None, node, f"pe/{step(node)}", ())
+        if node.name != "overlay" or not _filling(walk, both, None, node):
+            walk.alone(None, node, f"pe/{step(node)}", ())
     named = [{node.name: node for node in side} for side in nodes]
     for name in ("optional", "sections", "symbols", "strings"):
         x, y = named[0].get(name), named[1].get(name)
@@ -137,6 +140,20 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
             entries.texts(walk, table, (x.start, x.stop), (y.start, y.stop))
         else:
             walk.nodes(x, y, f"pe/{name}", ())
+
+
+def _filling(walk: Any, both: PeBoth, one: Node | None, two: Node | None) -> bool:
+    """Put zeros that fill up the last block of a file; whether these are."""
+    spans = [(node.start, node.stop) if node else (0, 0) for node in (one, two)]
+    most = both.left.view.alignments[1]
+    if any(stop - start >= most for start, stop in spans):
+        return False
+    sides = [source.read(*span) for source, span in zip((walk.left, walk.right), spans, strict=True)]
+    if any(side.strip(b"\0") for side in sides):
+        return False
+    if sides[0] != sides[1]:
+        walk.put_follows("pe/padding", 1, abs(len(sides[0]) - len(sides[1])), *spans)
+    return True
 
 
 Rows = list[tuple[Node, Node]]
