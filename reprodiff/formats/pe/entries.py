@@ -60,6 +60,9 @@ class Symbols:
                 pieces = self.both.pieces(pair)
                 to = pieces.to(ones)
                 fine = (to == twos) | ((ones == pair.one.size) & (twos == pair.two.size))
+                if pair.one.alloc and self.both.left.view.type != ET_REL:
+                    # One that has two counterparts may be either.
+                    fine |= self.both.addresses.same(ones + pair.one.addr, twos + pair.two.addr)
                 # Beyond its section, or at the end of what grew, a symbol has no place of its own.
                 fine |= (ones == twos) & ((ones > pair.one.size) | (pair.one.size == pair.two.size == 0))
                 fine |= (pieces.to(ones - 1) == twos - 1) & (ones > 0) & (to < 0)

@@ -12,7 +12,7 @@ from reprodiff.formats.elf.names import ET_REL, SHF_WRITE, SHT_NOBITS
 from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.words import Addresses
+from reprodiff.formats.elf.words import Addresses, gather
 from reprodiff.formats.pe.references import References
 from reprodiff.formats.pe.view import C_EXT, C_FILE, C_STAT, C_WEAK, View
 
@@ -206,6 +206,19 @@ class PeBoth(Both):
                     parts.append((ends[0], BEHIND, ends[1], BEHIND, behind))
             self._addresses = Addresses(parts)
         return self._addresses
+
+    def begins(self, pair: Pair) -> list[int]:
+        """Return offsets of the left side that code or data of it refers to, in order."""
+        one = pair.one
+        found = [self.left.references(one)] if one.alloc else []
+        for number, known in (self.left.references_of.pointers or {}).items():
+            section = self.left.view.sections[number]
+            if one.alloc and section.stored and len(known):
+                data = np.frombuffer(self.left.data(section), np.uint8)
+                places = known[known + self.left.image.word <= len(data)]
+                targets = gather(data, places, self.left.image.word, "<", False) - one.addr
+                found.append(targets[(targets >= 0) & (targets < one.size)])
+        return sorted(set(np.concatenate(found).tolist())) if found else []
 
     def functions(self) -> list[tuple[Any, Any]]:
         """Return the rows of both exception directories that stand for the same function."""
