@@ -137,7 +137,7 @@ def _addends(both: PeBoth, pair: Pair, found: Differing) -> None:
     for side, section in ((both.left, pair.one), (both.right, pair.two)):
         view = side.view
         rows = relocations(view, section.number)
-        symbols = {entry.index: entry for entry in view.entries}
+        symbols = {entry.number: entry for entry in view.entries}
         sides.append({
             int(row["at"]): (int(row["type"]), symbols[int(row["symbol"])])
             for row in rows if int(row["symbol"]) in symbols
@@ -165,6 +165,8 @@ def _addends(both: PeBoth, pair: Pair, found: Differing) -> None:
 def relocations(view: Any, number: int) -> Any:
     """Return the relocations of a section of an object as a structured array (section 5.2)."""
     header = view.headers[number - 1]
-    raw = view.source.read(header.relocations, header.relocations + 10 * header.count) if header.relocations else b""
+    raw = (
+        view.source.read(header.relocations, header.relocations + 10 * header.relocated) if header.relocations else b""
+    )
     dtype = np.dtype([("at", "<u4"), ("symbol", "<u4"), ("type", "<u2")])
     return np.frombuffer(raw[: len(raw) // 10 * 10], dtype)

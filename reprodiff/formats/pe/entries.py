@@ -23,7 +23,7 @@ FIELDS = (("name", 0, 8, RAW), ("value", 8, 12, LE_HEX), ("sectionnumber", 12, 1
 
 
 class Symbols:
-    """Both symbol tables. twins: pairs of entries; numbers: left to right index in the table."""
+    """Both symbol tables. twins: pairs of entries; numbers: left to right number in the table."""
 
     def __init__(self, both: PeBoth) -> None:
         self.both = both
@@ -31,7 +31,7 @@ class Symbols:
         self.ones, self.twos = self.views[0].entries, self.views[1].entries
         self.texts = Pieces(strings(self.views[0].strings[4:], self.views[1].strings[4:]))
         self.twins = self._pair()
-        self.numbers = {one.index: two.index for one, two in self.twins}
+        self.numbers = {one.number: two.number for one, two in self.twins}
 
     def _pair(self) -> list[tuple[Entry, Entry]]:
         ones = [_key(entry) for entry in self.ones]
@@ -44,7 +44,7 @@ class Symbols:
         return found
 
     def places(self) -> dict[int, bool]:
-        """Return for the left index of each pair with a section whether its value is the place that it moved to."""
+        """Return for the left number of each pair with a section whether its value is the place that it moved to."""
         by_section: dict[int, list[tuple[Entry, Entry]]] = {}
         for one, two in self.twins:
             if one.section > 0:
@@ -68,7 +68,7 @@ class Symbols:
                 fine |= (pieces.to(ones - 1) == twos - 1) & (ones > 0) & (to < 0)
                 headers = self.views[0].headers[number - 1], self.views[1].headers[pair.two.number - 1]
                 fine |= (ones > pair.one.size) & (ones - headers[0].raw == twos - headers[1].raw)
-            found.update(zip((one.index for one, _two in rows), fine.tolist(), strict=True))
+            found.update(zip((one.number for one, _two in rows), fine.tolist(), strict=True))
         return found
 
 
@@ -81,10 +81,10 @@ def compare(walk: Walk, both: PeBoth, symbols: Symbols) -> None:
     views = symbols.views
     places = symbols.places()
     for one, two in symbols.twins:
-        a, b = (view.symbols_at + entry.index * SYMBOL for view, entry in zip(views, (one, two), strict=True))
+        a, b = (view.symbols_at + entry.number * SYMBOL for view, entry in zip(views, (one, two), strict=True))
         label = (one.name if one.storage != C_FILE else views[0].file(one),)
         rows = walk.left.read(a, a + SYMBOL), walk.right.read(b, b + SYMBOL)
-        moved = places.get(one.index, True)
+        moved = places.get(one.number, True)
         if rows[0] != rows[1] or not moved:
             good = {
                 "name": _named(symbols, rows, one, two),
@@ -100,11 +100,11 @@ def compare(walk: Walk, both: PeBoth, symbols: Symbols) -> None:
                 (walk.put_follow if good.get(name) else walk.put)(f"{WHERE}/{name}", label, *spans, codec)
         if one.aux != two.aux:
             _aux(walk, symbols, one, two, (a + SYMBOL, b + SYMBOL), label)
-    used = {one.index for one, _two in symbols.twins}, {two.index for _one, two in symbols.twins}
+    used = {one.number for one, _two in symbols.twins}, {two.number for _one, two in symbols.twins}
     for number, view in enumerate(views):
         for entry in view.entries:
-            if entry.index not in used[number]:
-                start = view.symbols_at + entry.index * SYMBOL
+            if entry.number not in used[number]:
+                start = view.symbols_at + entry.number * SYMBOL
                 span = start, start + SYMBOL + len(entry.aux)
                 walk.put(WHERE, (entry.name,), None if number else span, span if number else None, RAW)
 
@@ -137,9 +137,12 @@ def _aux(walk: Walk, symbols: Symbols, one: Entry, two: Entry, at: tuple[int, in
     if one.part:
         lengths = [int.from_bytes(entry.aux[:4], "little") for entry in (one, two)]
         pair = symbols.both.by_index.get(one.section)
-        good = ((0, 4, pair is not None and _spans(symbols.both, pair, one, two, *lengths)), (8, 12, _summed(symbols, one, two)))
+        good = (
+            (0, 4, pair is not None and _spans(symbols.both, pair, one, two, *lengths)),
+            (8, 12, _summed(symbols, one, two)),
+        )
         if pair is not None and symbols.both.left.view.type == ET_REL:
-            counts = [view.headers[entry.section - 1].count for view, entry in zip(views, (one, two), strict=True)]
+            counts = [view.headers[entry.section - 1].relocated for view, entry in zip(views, (one, two), strict=True)]
             good = (*good, (4, 6, counts == [int.from_bytes(entry.aux[4:6], "little") for entry in (one, two)]))
     elif one.storage == C_WEAK or one.type == FUNCTION:
         numbers = [[int.from_bytes(entry.aux[i : i + 4], "little") for i in (0, 12)] for entry in (one, two)]
@@ -192,7 +195,9 @@ def texts(walk: Walk, symbols: Symbols, one: Span, two: Span) -> None:
             continue
         spans = (one[0] + 4 + p.l0, one[0] + 4 + p.l1), (two[0] + 4 + p.r0, two[0] + 4 + p.r1)
         if p.l0 == p.l1 or p.r0 == p.r1:
-            walk.put(f"{where}/string[*]", ((x or y).rstrip(b"\0"),), spans[0] if x else None, spans[1] if y else None, TEXT)
+            walk.put(
+                f"{where}/string[*]", ((x or y).rstrip(b"\0"),), spans[0] if x else None, spans[1] if y else None, TEXT
+            )
         elif _literals(symbols, x, y):
             walk.put_follow(f"{where}/string[*]", (), *spans, TEXT)
         else:

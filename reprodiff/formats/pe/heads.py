@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from reprodiff.align import align
-from reprodiff.formats.elf.names import SHT_NOBITS
 from reprodiff.formats.elf.sides import Pair
 from reprodiff.formats.pe.sides import PeBoth
+from reprodiff.formats.pe.twins import twins
 from reprodiff.formats.pe.view import CODE, DATA, EXECUTE, ZEROS, View
 from reprodiff.tree import Group, Record, children, step
 
@@ -32,7 +31,7 @@ def _put(walk: Any, one: Record, two: Record, where: str, keys: tuple[bytes, ...
 
 def optional(walk: Any, both: PeBoth, one: Group, two: Group) -> None:
     """Compare two optional headers."""
-    aligned = align(children(one), children(two))
+    aligned = twins(children(one), children(two))
     for x, y in aligned.pairs:
         if isinstance(x, Record) and isinstance(y, Record) and x.table is y.table:
             _put(walk, x, y, f"{OPTIONAL}/fields", (), _derived(both))
@@ -48,7 +47,7 @@ def optional(walk: Any, both: PeBoth, one: Group, two: Group) -> None:
 
 def _directories(walk: Any, both: PeBoth, one: Group, two: Group) -> None:
     where = f"{OPTIONAL}/directories"
-    aligned = align(children(one), children(two))
+    aligned = twins(children(one), children(two))
     for x, y in aligned.pairs:
         rows = [children(node)[0] for node in (x, y) if isinstance(node, Group)]
         number = (x.start - one.start) // 8
@@ -167,12 +166,12 @@ def _follows(view: View, number: int) -> bool:
 
 
 def _grown(both: PeBoth, pair: Pair) -> bool:
-    """Tell whether the bytes of two sections tell why they have other sizes, or their symbols do."""
-    if pair.one.type == SHT_NOBITS or pair.two.type == SHT_NOBITS:
-        pieces = both.pieces(pair)
-        rows = [*pieces.pieces, *pieces.added]
-        return bool(rows) and all(p.equal or (p.name is None and max(p.l1 - p.l0, p.r1 - p.r0) < FILLED) for p in rows)
-    sizes = [view.headers[s.number - 1].virtual for view, s in ((both.left.view, pair.one), (both.right.view, pair.two))]
+    """Tell whether the bytes of two sections tell why they have other sizes."""
+    if not both.left.view.image or not (pair.one.stored and pair.two.stored):
+        return False
+    sizes = [
+        view.headers[s.number - 1].virtual for view, s in ((both.left.view, pair.one), (both.right.view, pair.two))
+    ]
     left, right = both.left.data(pair.one), both.right.data(pair.two)
     if sizes != [len(left), len(right)] or left.rstrip(b"\0") == right.rstrip(b"\0"):
         return False

@@ -92,7 +92,13 @@ class References:
             kinds, rest = words >> 12, words & 0xFFF
             used = len(words) - int(len(words) > 0 and words[-1] == 0)
             places = rest[:used] + page
-            if length % 4 or page % 0x1000 or page <= last or (kinds[:used] != wanted).any() or (np.diff(places) <= 0).any():
+            if (
+                length % 4
+                or page % 0x1000
+                or page <= last
+                or (kinds[:used] != wanted).any()
+                or (np.diff(places) <= 0).any()
+            ):
                 self.canonical = False
             rows.append(places[kinds[:used] == wanted])
             last, at = page, at + length
@@ -137,7 +143,9 @@ class References:
                 elif flags & 3:
                     places.append(stop)
                     stop += 4
-                self.tables.append(Table(section.number, start, min(stop, section.size), (b"unwind", b"%d" % (first + start))))
+                self.tables.append(
+                    Table(section.number, start, min(stop, section.size), (b"unwind", b"%d" % (first + start)))
+                )
             if places:
                 self._add(section, np.array(places, np.int64))
 
@@ -152,7 +160,10 @@ class References:
         while at + DESCRIPTOR <= len(data) and any(data[at : at + DESCRIPTOR]):
             lookup, _time, _chain, name, address = np.frombuffer(data[at : at + DESCRIPTOR], "<u4").tolist()
             text = self._text(name)
-            self._add(section, np.array([place for place, value in ((at, lookup), (at + 12, name), (at + 16, address)) if value]))
+            self._add(
+                section,
+                np.array([place for place, value in ((at, lookup), (at + 12, name), (at + 16, address)) if value]),
+            )
             for kind, rva in ((b"lookup", lookup), (b"address", address)):
                 self._thunks(rva, (b"import", kind, text, b"%d" % number if not text else b""))
             number += 1
@@ -192,12 +203,12 @@ class References:
             if place is None or not 0 < count < MOST:
                 continue
             other, start = place
-            count = min(count, (other.size - start) // width)
+            stored = min(count, (other.size - start) // width)
             if width == 4:
-                offsets = start + 4 * np.arange(count)
+                offsets = start + 4 * np.arange(stored)
                 values = gather(np.frombuffer(self._bytes(other), np.uint8), offsets, 4, "<", False)
                 self._add(other, offsets[values != 0])
-            self.tables.append(Table(other.number, start, start + width * count, (b"export", kind)))
+            self.tables.append(Table(other.number, start, start + width * stored, (b"export", kind)))
 
 
 def blocks(relocated: Any, kind: int) -> bytes:

@@ -1,6 +1,7 @@
 """Both files side by side: what the shared comparison of programs asks, answered from COFF symbols and tables of images."""
 
 from bisect import bisect_right
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.image import Section
-from reprodiff.formats.elf.names import ET_REL, SHF_WRITE, SHT_NOBITS
+from reprodiff.formats.elf.names import ET_REL, SHF_WRITE
 from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.sides import Both, Pair
@@ -65,7 +66,7 @@ class PeSide(Side):
             rows.sort()
             if not view.sections[number].code:
                 ends = [*sorted(bounds[number]), view.sections[number].size]
-                after = dict(zip(ends, ends[1:], strict=False))
+                after = dict(pairwise(ends))
                 rows[:] = [row._replace(size=after.get(row.start, row.start) - row.start) for row in rows]
         return found
 
@@ -174,8 +175,12 @@ class PeBoth(Both):
         if self.left.view.type == ET_REL:
             return []
         found = list(self._wanted.get(pair.one.number, []))
-        rights = {t.key: t for t in self.right.references_of.tables if t.section == pair.two.number and t.key[0] != b"unwind"}
-        unwinds = {t.key: t for t in self.right.references_of.tables if t.section == pair.two.number and t.key[0] == b"unwind"}
+        rights = {
+            t.key: t for t in self.right.references_of.tables if t.section == pair.two.number and t.key[0] != b"unwind"
+        }
+        unwinds = {
+            t.key: t for t in self.right.references_of.tables if t.section == pair.two.number and t.key[0] == b"unwind"
+        }
         twins: dict[int, int] | None = None
         for table in self.left.references_of.tables:
             if table.section != pair.one.number:
@@ -195,30 +200,29 @@ class PeBoth(Both):
         if self._addresses is None:
             loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
             parts = [(p.one.place, p.one.size, p.two.place, p.two.size, self.pieces(p)) for p in loaded]
-            around = Pieces(identity(HEADERS, HEADERS))
-            parts.append((self.base[0], HEADERS, self.base[1], HEADERS, around))
-            behind = Pieces(identity(BEHIND, BEHIND))
-            starts = [sorted(p[i] for p in parts) for i in (0, 2)]
-            for one, first, two, second, _pieces in list(parts):
-                ends = one + first, two + second
-                after = [bisect_right(rows, end - 1) for rows, end in zip(starts, ends, strict=True)]
-                if all(i == len(rows) or rows[i] >= end + BEHIND for i, rows, end in zip(after, starts, ends, strict=True)):
-                    parts.append((ends[0], BEHIND, ends[1], BEHIND, behind))
+            around = Pieces(identity(HEADERS, HEADERS)), Pieces(identity(BEHIND, BEHIND))
+            starts = sorted(p[0] for p in parts), sorted(p[2] for p in parts)
+            parts.append((self.base[0], HEADERS, self.base[1], HEADERS, around[0]))
+            for place, size, other, length, _pieces in parts[:-1]:
+                if _free(starts[0], place + size) and _free(starts[1], other + length):
+                    parts.append((place + size, BEHIND, other + length, BEHIND, around[1]))
             self._addresses = Addresses(parts)
         return self._addresses
 
     def begins(self, pair: Pair) -> list[int]:
         """Return offsets of the left side that code or data of it refers to, in order."""
         one = pair.one
-        found = [self.left.references(one)] if one.alloc else []
+        if not one.alloc or self.left.view.type == ET_REL:
+            return []
+        found = [self.left.references(one)]
         for number, known in (self.left.references_of.pointers or {}).items():
             section = self.left.view.sections[number]
-            if one.alloc and section.stored and len(known):
+            if section.stored and len(known):
                 data = np.frombuffer(self.left.data(section), np.uint8)
                 places = known[known + self.left.image.word <= len(data)]
                 targets = gather(data, places, self.left.image.word, "<", False) - one.addr
                 found.append(targets[(targets >= 0) & (targets < one.size)])
-        return sorted(set(np.concatenate(found).tolist())) if found else []
+        return sorted(set(np.concatenate(found).tolist()))
 
     def functions(self) -> list[tuple[Any, Any]]:
         """Return the rows of both exception directories that stand for the same function."""
@@ -228,7 +232,9 @@ class PeBoth(Both):
             self._twins = []
             code = [(p, self.pieces(p)) for p in self._code()]
             for p, pieces in code:
-                inside = (ones[:, 0] >= p.one.addr - self.base[0]) & (ones[:, 0] < p.one.addr - self.base[0] + p.one.size)
+                inside = (ones[:, 0] >= p.one.addr - self.base[0]) & (
+                    ones[:, 0] < p.one.addr - self.base[0] + p.one.size
+                )
                 rows = ones[inside]
                 to = pieces.to(rows[:, 0] + self.base[0] - p.one.addr)
                 for row, place in zip(rows.tolist(), to.tolist(), strict=True):
@@ -246,15 +252,11 @@ class PeBoth(Both):
                 odd.add(one[2])
         return {one: two for one, two in found.items() if one not in odd}
 
-    def covered(self, rva: int) -> bool:
-        """Tell whether a left address relative to the base lies in a section."""
-        address = rva + self.base[0]
-        return any(p.one.addr <= address < p.one.addr + p.one.size for p in self.pairs if p.one.alloc)
 
-
-def zeros(section: Section) -> bool:
-    """Tell whether a section has no bytes in the file."""
-    return section.type == SHT_NOBITS
+def _free(starts: list[int], end: int) -> bool:
+    """Tell whether nothing begins right behind an address; starts: where sections begin, in order."""
+    index = bisect_right(starts, end - 1)
+    return index == len(starts) or starts[index] >= end + BEHIND
 
 
 def _monotone(rows: list[tuple[Span, Span]]) -> list[tuple[Span, Span]]:
@@ -286,7 +288,4 @@ def _content(a: bytes, b: bytes, a0: int, a1: int, b0: int, b1: int) -> list[Pie
     left, right = a[a0:a1], b[b0:b1]
     if left == right:
         return [Piece(a0, a1, b0, b1)]
-    return [
-        Piece(a0 + p.l0, a0 + p.l1, b0 + p.r0, b0 + p.r1)
-        for p in permuted(by_content(left, right), left, right)
-    ]
+    return [Piece(a0 + p.l0, a0 + p.l1, b0 + p.r0, b0 + p.r1) for p in permuted(by_content(left, right), left, right)]

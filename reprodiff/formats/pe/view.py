@@ -48,14 +48,14 @@ class Header(NamedTuple):
     raw: int
     pointer: int
     relocations: int
-    count: int
+    relocated: int
     characteristics: int
 
 
 class Entry(NamedTuple):
-    """A symbol: where it stands in the table, its name, the record's fields and those records that belong to it."""
+    """A symbol: its number in the table, its name, the record's fields and those records that belong to it."""
 
-    index: int
+    number: int
     name: bytes
     value: int
     section: int

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.align import align
 from reprodiff.codecs import RAW, Codec
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
@@ -19,6 +18,7 @@ from reprodiff.formats.pe.decide import decide, stale
 from reprodiff.formats.pe.heads import headers, optional
 from reprodiff.formats.pe.references import DIR64, HIGHLOW, RELOCATIONS, blocks
 from reprodiff.formats.pe.sides import PeBoth, Span
+from reprodiff.formats.pe.twins import twins
 from reprodiff.formats.pe.view import View
 from reprodiff.tree import Group, Leaf, Node, Record, children, step
 
@@ -113,7 +113,7 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
         ]
         for side in nodes
     ]
-    aligned = align(rest[0], rest[1])
+    aligned = twins(rest[0], rest[1])
     for a_node, b_node in aligned.pairs:
         if a_node.name != "overlay" or not _filling(walk, both, a_node, b_node):
             walk.nodes(a_node, b_node, f"pe/{step(a_node)}", ())
@@ -169,7 +169,7 @@ def _describe(both: PeBoth, sections: tuple[dict[int, Group], dict[int, Group]])
         ones, twos = ([node for node in children(side) if node.name != "data"] for side in (a, b))
         rows = [
             (x, y)
-            for x, y in align(ones, twos).pairs
+            for x, y in twins(ones, twos).pairs
             if x.stop <= pair.one.offset + pair.one.size and y.stop <= pair.two.offset + pair.two.size
         ]
         if rows:
@@ -187,7 +187,7 @@ def _section(walk: Any, both: PeBoth, pair: Pair, a: Group, b: Group, nodes: Row
     """Compare two sections that both files store."""
     one, two = pair.one, pair.two
     left, right = both.left.data(one), both.right.data(two)
-    inside = Inside(walk, one.name, one.label)
+    inside: Any = Inside(walk, one.name, one.label)
     _padding(walk, one.name, (one.offset + one.size, a.stop), (two.offset + two.size, b.stop))
     if one.name.startswith(b".zdebug"):
         if left != right:
@@ -253,7 +253,10 @@ def _relocated(inside: Inside, both: PeBoth, pair: Pair) -> bool:
     to = both.addresses.to(sides[0].relocated + both.base[0]) - both.base[1]
     if not np.array_equal(np.sort(to), sides[1].relocated):
         return False
-    if any(blocks(side.relocated, kind) != raw.rstrip(b"\0").ljust(len(blocks(side.relocated, kind)), b"\0") for side, raw in zip(sides, data, strict=True)):
+    if any(
+        blocks(side.relocated, kind) != raw.rstrip(b"\0").ljust(len(blocks(side.relocated, kind)), b"\0")
+        for side, raw in zip(sides, data, strict=True)
+    ):
         return False
     if data[0] != data[1]:
         spans = [(s.offset, s.offset + s.size) for s in sections]
@@ -266,7 +269,7 @@ def _described(walk: Any, both: PeBoth, one: Node, two: Node, where: str, keys: 
     if isinstance(one, Group) and isinstance(two, Group):
         if one.key is not None:
             keys = (*keys, one.key)
-        aligned = align(children(one), children(two))
+        aligned = twins(children(one), children(two))
         for x, y in aligned.pairs:
             _described(walk, both, x, y, f"{where}/{step(x)}", keys)
         for node in aligned.left:
@@ -276,15 +279,15 @@ def _described(walk: Any, both: PeBoth, one: Node, two: Node, where: str, keys: 
     elif isinstance(one, Record) and isinstance(two, Record) and one.table is two.table:
         a, b = walk.left.read(one.start, one.stop), bytearray(walk.right.read(two.start, two.stop))
         for field in one.table.fields:
-            x, y = a[field.start : field.stop], bytes(b[field.start : field.stop])
-            if x != y and field.name in RELATIVE and _same(both, x, y):
-                spans = (one.start + field.start, one.start + field.stop), (two.start + field.start, two.start + field.stop)
+            start, stop = field.start, field.stop
+            if a[start:stop] != b[start:stop] and field.name in RELATIVE and _same(both, a[start:stop], b[start:stop]):
+                spans = (one.start + start, one.start + stop), (two.start + start, two.start + stop)
                 walk.put_follow(f"{where}/{field.name}", keys, *spans, field.codec)
-                b[field.start : field.stop] = x
+                b[start:stop] = a[start:stop]
         walk.fields(one, two, a, bytes(b), where, keys)
     elif isinstance(one, Leaf) and isinstance(two, Leaf) and one.name in RELATIVE:
-        x, y = walk.left.read(one.start, one.stop), walk.right.read(two.start, two.stop)
-        if x != y and _same(both, x, y):
+        first, second = walk.left.read(one.start, one.stop), walk.right.read(two.start, two.stop)
+        if first != second and _same(both, first, second):
             walk.put_follow(where, keys, (one.start, one.stop), (two.start, two.stop), one.codec)
         else:
             walk.nodes(one, two, where, keys)
@@ -292,6 +295,6 @@ def _described(walk: Any, both: PeBoth, one: Node, two: Node, where: str, keys: 
         walk.nodes(one, two, where, keys)
 
 
-def _same(both: PeBoth, one: bytes, two: bytes) -> bool:
+def _same(both: PeBoth, one: bytes, two: bytes | bytearray) -> bool:
     left, right = (int.from_bytes(raw, "little") + base for raw, base in zip((one, two), both.base, strict=True))
     return both.addresses.one(left, right)
