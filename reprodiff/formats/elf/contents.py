@@ -133,7 +133,7 @@ def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> Non
     ones = gather(np.frombuffer(stream.left, np.uint8), at, 4, "<", signed=True)
     twos = gather(np.frombuffer(stream.right, np.uint8), others, 4, "<", signed=True)
     left, right = pair.one.place + end + ones, pair.two.place + others + (end - at) + twos
-    bad = (ones == twos) & addresses.covered(left) & ~both.leads(pair.one.place + at, left, right)
+    bad = (ones == twos) & both.told(left, right) & ~both.leads(pair.one.place + at, left, right)
     for index in np.flatnonzero(bad)[:STALE_MAX].tolist():
         a, b = int(at[index]), int(others[index])
         symbol = at_symbol(both.left.named(pair.one), a)

@@ -325,9 +325,9 @@ class Both:
         """Return the first section pair of a name."""
         return next((pair for pair in self.pairs if pair.one.name == name), None)
 
-    def begins(self, _pair: Pair) -> list[int]:
-        """Return offsets of the left side at which something is known to begin, in order; here none are needed."""
-        return []
+    def told(self, left: Any, _right: Any) -> Any:
+        """Tell of pairs of addresses, as arrays, for which it is known what the other one would have to be."""
+        return self.addresses.covered(left)
 
     def section_at(self, address: int) -> Pair | None:
         """Return the allocated section pair in which a left address lies."""

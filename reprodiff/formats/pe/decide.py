@@ -126,7 +126,7 @@ def stale(both: PeBoth, pair: Pair, found: Differing) -> list[tuple[int, int, in
         fine = both.addresses.same(ones + add[0], twos + add[1])
         if relative:
             fine |= both.addresses.same(ones + add[0] - 1, twos + add[1] - 1)
-        bad = (ones == twos) & both.addresses.covered(ones + add[0]) & ~fine
+        bad = (ones == twos) & both.told(ones + add[0], twos + add[1]) & ~fine
         rows += [(int(a), int(b), width) for a, b in zip(starts[bad], others[bad], strict=True)]
     return rows
 

@@ -77,6 +77,22 @@ class PeSide(Side):
             return super()._listed()
         return sorted({(start + self.view.base, stop - start) for start, stop, _unwind in rows.tolist()})
 
+    def references(self, section: Section) -> Any:
+        """Return the offsets in a section that code or words of data refer to, in order."""
+        found = self._references.get(section.number)
+        if found is None:
+            hits = [np.zeros(0, np.int64)]
+            if self.view.type != ET_REL:
+                hits.append(super().references(section))
+            for number, known in (self.references_of.pointers or {}).items():
+                other, word = self.view.sections[number], self.image.word
+                if other.stored and len(known):
+                    data = np.frombuffer(self.data(other), np.uint8)
+                    targets = gather(data, known[known + word <= len(data)], word, "<", False) - section.addr
+                    hits.append(targets[(targets >= 0) & (targets < section.size)])
+            found = self._references[section.number] = np.unique(np.concatenate(hits))
+        return found
+
     def blank(self, section: Section) -> bytes:
         """Return the bytes of a section with one mark for whatever address stands in the places that are known."""
         data = bytearray(self.data(section))
@@ -121,6 +137,7 @@ class PeBoth(Both):
         self.described: dict[int, list[tuple[Span, Span]]] = {}
         self._wanted: dict[int, list[tuple[Span, Span]]] = {}
         self._twins: list[tuple[Any, Any]] | None = None
+        self._back: Addresses | None = None
 
     def describe(self, pair: Pair, rows: list[tuple[Span, Span]]) -> None:
         """Take what trees describe in a section, before its map is made."""
@@ -198,31 +215,28 @@ class PeBoth(Both):
     def addresses(self) -> Addresses:
         """The map of all that is loaded, with the headers before it and a little behind the end of each section."""
         if self._addresses is None:
-            loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
-            parts = [(p.one.place, p.one.size, p.two.place, p.two.size, self.pieces(p)) for p in loaded]
-            around = Pieces(identity(HEADERS, HEADERS)), Pieces(identity(BEHIND, BEHIND))
-            starts = sorted(p[0] for p in parts), sorted(p[2] for p in parts)
-            parts.append((self.base[0], HEADERS, self.base[1], HEADERS, around[0]))
-            for place, size, other, length, _pieces in parts[:-1]:
-                if _free(starts[0], place + size) and _free(starts[1], other + length):
-                    parts.append((place + size, BEHIND, other + length, BEHIND, around[1]))
-            self._addresses = Addresses(parts)
+            self._addresses = Addresses(self._areas())
         return self._addresses
 
-    def begins(self, pair: Pair) -> list[int]:
-        """Return offsets of the left side that code or data of it refers to, in order."""
-        one = pair.one
-        if not one.alloc or self.left.view.type == ET_REL:
-            return []
-        found = [self.left.references(one)]
-        for number, known in (self.left.references_of.pointers or {}).items():
-            section = self.left.view.sections[number]
-            if section.stored and len(known):
-                data = np.frombuffer(self.left.data(section), np.uint8)
-                places = known[known + self.left.image.word <= len(data)]
-                targets = gather(data, places, self.left.image.word, "<", False) - one.addr
-                found.append(targets[(targets >= 0) & (targets < one.size)])
-        return sorted(set(np.concatenate(found).tolist()))
+    def _areas(self) -> list[tuple[int, int, int, int, Pieces]]:
+        loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
+        parts = [(p.one.place, p.one.size, p.two.place, p.two.size, self.pieces(p)) for p in loaded]
+        around = Pieces(identity(HEADERS, HEADERS)), Pieces(identity(BEHIND, BEHIND))
+        starts = sorted(p[0] for p in parts), sorted(p[2] for p in parts)
+        parts.append((self.base[0], HEADERS, self.base[1], HEADERS, around[0]))
+        for place, size, other, length, _pieces in parts[:-1]:
+            if _free(starts[0], place + size) and _free(starts[1], other + length):
+                parts.append((place + size, BEHIND, other + length, BEHIND, around[1]))
+        return parts
+
+    def told(self, left: Any, right: Any) -> Any:
+        """Tell of pairs of addresses for which it is known, from either side, what the other one would have to be."""
+        if self._back is None:
+            self._back = Addresses([
+                (other, length, place, size, Pieces([Piece(p.r0, p.r1, p.l0, p.l1) for p in pieces.pieces if p.r1 > p.r0]))
+                for place, size, other, length, pieces in self._areas()
+            ])  # fmt: skip
+        return self.addresses.covered(left) | self._back.covered(right)
 
     def functions(self) -> list[tuple[Any, Any]]:
         """Return the rows of both exception directories that stand for the same function."""
