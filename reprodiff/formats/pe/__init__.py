@@ -26,7 +26,7 @@ from reprodiff.formats.pe.tables import (
     RICH,
     file_header,
 )
-from reprodiff.sources import Source
+from reprodiff.sources import CHUNK, Source
 from reprodiff.tree import Group, Leaf, Node, Record, Role, children, listed
 
 PE32, PE32_PLUS = 0x10B, 0x20B
@@ -292,7 +292,11 @@ def _moved(walk: Walk, left: Group, right: Group) -> bool:
         ])  # fmt: skip
     if [(p.start, p.stop) for p in sides[0]] != [(p.start, p.stop) for p in sides[1]]:
         return True
-    return any(walk.left.read(p.start, p.stop) != walk.right.read(p.start, p.stop) for p in sides[0])
+    return any(
+        walk.left.read(at, min(at + CHUNK, part.stop)) != walk.right.read(at, min(at + CHUNK, part.stop))
+        for part in sides[0]
+        for at in range(part.start, part.stop, CHUNK)
+    )
 
 
 def _followed(walk: Walk, left: Group, right: Group) -> bool:

@@ -137,11 +137,9 @@ def _addends(both: PeBoth, pair: Pair, found: Differing) -> None:
     for side, section in ((both.left, pair.one), (both.right, pair.two)):
         view = side.view
         rows = relocations(view, section.number)
-        symbols = {entry.number: entry for entry in view.entries}
-        sides.append({
-            int(row["at"]): (int(row["type"]), symbols[int(row["symbol"])])
-            for row in rows if int(row["symbol"]) in symbols
-        })  # fmt: skip
+        symbols = view.numbered
+        rows = zip(rows["at"].tolist(), rows["type"].tolist(), rows["symbol"].tolist(), strict=True)
+        sides.append({at: (kind, symbols[number]) for at, kind, number in rows if number in symbols})
     machine = both.left.image.machine
     for width, kinds in ((4, WORDS.get(machine, ())), (8, (LONG.get(machine, -1),))):
         wanted = np.array(sorted(at for at, (kind, _entry) in sides[0].items() if kind in kinds), np.int64)

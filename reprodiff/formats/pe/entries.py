@@ -80,11 +80,18 @@ def compare(walk: Walk, both: PeBoth, symbols: Symbols) -> None:
     """Compare two symbol tables."""
     views = symbols.views
     places = symbols.places()
+    tables = [
+        source.read(view.symbols_at, view.symbols_at + view.symbols_count * SYMBOL)
+        for source, view in zip((walk.left, walk.right), views, strict=True)
+    ]
     for one, two in symbols.twins:
-        a, b = (view.symbols_at + entry.number * SYMBOL for view, entry in zip(views, (one, two), strict=True))
-        label = (one.name if one.storage != C_FILE else views[0].file(one),)
-        rows = walk.left.read(a, a + SYMBOL), walk.right.read(b, b + SYMBOL)
+        i, j = one.number * SYMBOL, two.number * SYMBOL
+        rows = tables[0][i : i + SYMBOL], tables[1][j : j + SYMBOL]
         moved = places.get(one.number, True)
+        if moved and rows[0] == rows[1] and one.aux == two.aux:
+            continue
+        a, b = views[0].symbols_at + i, views[1].symbols_at + j
+        label = (one.name if one.storage != C_FILE else views[0].file(one),)
         if rows[0] != rows[1] or not moved:
             good = {
                 "name": _named(symbols, rows, one, two),
@@ -236,20 +243,21 @@ def moves(walk: Walk, both: PeBoth, symbols: Symbols, pair: Any) -> None:
         there = {place: number for number, place in enumerate(twos["at"].tolist())}
         pairs = [(number, there[place]) for number, place in enumerate(to.tolist()) if place in there]
     where, key = "pe/relocations[*]/relocation", (pair.one.name,)
-    for i, j in pairs:
-        x, y = ones[i], twos[j]
-        good = {
-            "virtualaddress": int(to[i]) == int(y["at"]),
-            "symboltableindex": symbols.numbers.get(int(x["symbol"])) == int(y["symbol"]),
-            "type": x["type"] == y["type"],
-        }
-        for name, start, stop, field in (
-            ("virtualaddress", 0, 4, "at"), ("symboltableindex", 4, 8, "symbol"), ("type", 8, 10, "type"),
-        ):  # fmt: skip
-            if x[field] != y[field] or not good[name]:
-                a, b = heads[0].relocations + 10 * i, heads[1].relocations + 10 * j
-                put = walk.put_follow if good[name] else walk.put
-                put(f"{where}/{name}", key, (a + start, a + stop), (b + start, b + stop), LE_HEX)
+    firsts, seconds = (np.array([row[side] for row in pairs], np.int64) for side in (0, 1))
+    x, y = ones[firsts], twos[seconds]
+    numbers = [symbols.numbers.get(number, -1) for number in x["symbol"].tolist()]
+    good = {
+        "virtualaddress": to[firsts] == y["at"],
+        "symboltableindex": np.array(numbers, np.int64) == y["symbol"],
+        "type": x["type"] == y["type"],
+    }
+    for name, start, stop, field in (
+        ("virtualaddress", 0, 4, "at"), ("symboltableindex", 4, 8, "symbol"), ("type", 8, 10, "type"),
+    ):  # fmt: skip
+        for row in np.flatnonzero((x[field] != y[field]) | ~good[name]).tolist():
+            a, b = (head.relocations + 10 * pairs[row][side] for side, head in enumerate(heads))
+            put = walk.put_follow if good[name][row] else walk.put
+            put(f"{where}/{name}", key, (a + start, a + stop), (b + start, b + stop), LE_HEX)
     used = {i for i, _j in pairs}, {j for _i, j in pairs}
     for side, (table, head) in enumerate(zip(rows, heads, strict=True)):
         for number in sorted(set(range(len(table))) - used[side]):

@@ -15,7 +15,9 @@ from reprodiff.formats.pe.view import View
 EXPORT, IMPORT, EXCEPTION, RELOCATIONS = 0, 1, 3, 5
 HIGHLOW, DIR64 = 3, 10
 DESCRIPTOR = 20
+# More than any program has: what goes on beyond is not looked at.
 MOST = 1 << 20
+LIBRARIES_MAX, THUNKS_MAX = 4096, 1 << 16
 EMPTY = np.zeros(0, np.int64)
 
 
@@ -86,7 +88,7 @@ class References:
         rows, last, at = [EMPTY], -1, 0
         while at + 8 <= len(data):
             page, length = int.from_bytes(data[at : at + 4], "little"), int.from_bytes(data[at + 4 : at + 8], "little")
-            if length < 8 or at + length > len(data):
+            if length < 8 or at + length > len(data) or page <= last:
                 break
             words = np.frombuffer(data[at + 8 : at + length // 2 * 2], "<u2").astype(np.int64)
             kinds, rest = words >> 12, words & 0xFFF
@@ -113,7 +115,7 @@ class References:
             return nothing
         section, at, size = found
         width = 3 if self.view.machine == EM_X86_64 else 2
-        data = self._bytes(section)[at : at + size]
+        data = self._bytes(section)[at : at + min(size, 4 * width * MOST)]
         rows = np.frombuffer(data[: len(data) // (4 * width) * 4 * width], "<u4").reshape(-1, width).astype(np.int64)
         rows = rows[: len(rows) if (rows[:, 0] != 0).all() else int(np.flatnonzero(rows[:, 0] == 0)[0])]
         if width == 2:
@@ -157,7 +159,7 @@ class References:
         section, at, _size = found
         data = self._bytes(section)
         number = 0
-        while at + DESCRIPTOR <= len(data) and any(data[at : at + DESCRIPTOR]):
+        while number < LIBRARIES_MAX and at + DESCRIPTOR <= len(data) and any(data[at : at + DESCRIPTOR]):
             lookup, _time, _chain, name, address = np.frombuffer(data[at : at + DESCRIPTOR], "<u4").tolist()
             text = self._text(name)
             self._add(
@@ -180,7 +182,7 @@ class References:
         section, at = found
         width = self.view.word
         data = self._bytes(section)
-        rows = np.frombuffer(data[at : at + (len(data) - at) // width * width], f"<u{width}")
+        rows = np.frombuffer(data[at : at + min((len(data) - at) // width, THUNKS_MAX) * width], f"<u{width}")
         ends = np.flatnonzero(rows == 0)
         rows = rows[: int(ends[0]) if len(ends) else 0]
         named = np.flatnonzero(rows >> np.array(8 * width - 1, rows.dtype) == 0)

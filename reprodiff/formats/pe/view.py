@@ -31,6 +31,8 @@ from reprodiff.sources import Source
 MACHINES = {0x14C: EM_386, 0x8664: EM_X86_64, 0xAA64: EM_AARCH64}
 PE32_PLUS = 0x20B
 HEADER = 20
+# No loader takes an image with as many.
+SECTIONS_MAX = 1024
 SYMBOL = 18
 # Characteristics of a section.
 CODE, DATA, ZEROS, INFO, REMOVE, EXECUTE, WRITE = 0x20, 0x40, 0x80, 0x200, 0x800, 1 << 29, 1 << 31
@@ -71,7 +73,7 @@ class Entry(NamedTuple):
 
 class View:
     """One file. headers: those of sections in order; directories: (address relative to the base, size) in order;
-    entries: the symbols; base: what all relative addresses count from."""
+    entries: the symbols; numbered: the same by their numbers; base: what all relative addresses count from."""
 
     order = "<"
 
@@ -120,6 +122,7 @@ class View:
         for section in self.sections:
             self.by_name.setdefault(section.name, section)
         self.entries = self._entries()
+        self.numbered = {entry.number: entry for entry in self.entries}
 
     def _optional(self, raw: bytes) -> None:
         wide = int.from_bytes(raw[:2], "little") == PE32_PLUS
@@ -148,6 +151,8 @@ class View:
         raw = self.source.read(self.table, self.table + count * SECTION_HEADER)
         if len(raw) < count * SECTION_HEADER:
             raise FormatError("the section table is cut off")
+        if self.image and count > SECTIONS_MAX:
+            raise FormatError("more sections than a loader takes")
         found = []
         for row in struct.iter_unpack("<8sIIIIII HHI", raw):
             name = row[0].rstrip(b"\0")

@@ -193,6 +193,8 @@ def _section(walk: Any, both: PeBoth, pair: Pair, a: Group, b: Group, nodes: Row
         if left != right:
             inside.put(WHERE, (), (one.offset, one.offset + one.size), (two.offset, two.offset + two.size), RAW)
         return
+    if left == right and both.left.view.type == ET_REL:
+        return
     pieces = both.pieces(pair)
     stream = contents.Stream(left, right, one.offset, two.offset)
     if one.code and one.alloc:
