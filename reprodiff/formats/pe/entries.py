@@ -29,7 +29,7 @@ class Symbols:
         self.both = both
         self.views = both.left.view, both.right.view
         self.ones, self.twos = self.views[0].entries, self.views[1].entries
-        self.texts = Pieces(strings(self.views[0].strings[4:], self.views[1].strings[4:]))
+        self.texts = Pieces(strings(self.views[0].strings[4:], self.views[1].strings[4:], both.names))
         self.twins = self._pair()
         self.numbers = {one.number: two.number for one, two in self.twins}
 
