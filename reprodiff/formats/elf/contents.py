@@ -9,7 +9,6 @@ import numpy as np
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import x86
-from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import (
     DT_NEEDED,
     DT_RPATH,
@@ -126,7 +125,7 @@ def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> Non
     code = both.left.sweep(pair.one)
     relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
     at, end = code.at[relative], code.end[relative]
-    pieces, addresses = both.pieces(pair), both.addresses
+    pieces = both.pieces(pair)
     others = pieces.to(at)
     whole = (others >= 0) & (pieces.to(at + 3) == others + 3) & (others + 4 <= len(stream.right))
     at, end, others = at[whole], end[whole], others[whole]

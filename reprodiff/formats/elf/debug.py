@@ -30,8 +30,6 @@ REFERS = {
     b".debug_gnu_pubnames": (b".debug_info",),
     b".debug_gnu_pubtypes": (b".debug_info",),
     b".debug_macro": (b".debug_str", b".debug_line"),
-    b".debug_loclists": (b".debug_info",),
-    b".debug_loc": (b".debug_info",),
     b".gdb_index": (b".debug_info",),
     # DW_OP_implicit_pointer
     b".debug_loclists": (b".debug_info",),
