@@ -8,7 +8,7 @@ from normalizers.elf import claims
 from normalizers.patterns import Sure
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
 from reprodiff.sources import Source
-from reprodiff.tree import Group, Refs
+from reprodiff.tree import Group, Refs, children
 
 # A later one is rather a hash of the content, which linkers wrote before they said so in the debug directory.
 LATEST = 1 << 31
@@ -95,6 +95,36 @@ def _debug(claim: claims.Claim) -> claims.Claim:
 def _program(claim: claims.Claim) -> claims.Claim:
     """Return a claim for all other sections: strings of the program."""
     return lambda change, evidence: None if _of(change).startswith(b".debug_") else claim(change, evidence)
+
+
+_STRIPPED = "debug information or symbols that one side alone has"
+# IMAGE_FILE_LINE_NUMS_STRIPPED, IMAGE_FILE_LOCAL_SYMS_STRIPPED, IMAGE_FILE_DEBUG_STRIPPED
+_STRIPPED_FLAGS = 0x4 | 0x8 | 0x200
+
+
+def _kept(evidence: Any) -> list[tuple[bool, bool]]:
+    """Return for each side whether it has debug information, and whether symbols."""
+    found = []
+    for root in evidence.comparison.roots or ():
+        nodes = children(root)
+        debug = any(isinstance(n, Group) and n.name == "section" and (n.key or b"").startswith(b".debug_") for n in nodes)
+        found.append((debug, any(n.name == "symbols" for n in nodes)))
+    return found
+
+
+def _stripped(change: Any, evidence: Any) -> Sure | None:
+    """Claim what strip takes out, where the other side has nothing of its kind."""
+    kept = evidence.once(_kept)
+    kind = 1 if not change.keys else 0 if _of(change).startswith(b".debug_") else None
+    return "origin" if kind is not None and len(kept) == 2 and kept[0][kind] != kept[1][kind] else None
+
+
+def _stripped_flags(change: Any, evidence: Any) -> Sure | None:
+    """Claim the flags of the header that say what was stripped, where it was."""
+    kept, values = evidence.once(_kept), evidence.values(change)
+    if values is None or len(kept) != 2 or kept[0] == kept[1] or (values[0] ^ values[1]) & ~_STRIPPED_FLAGS:
+        return None
+    return "origin"
 
 
 def _texts() -> tuple[Rule, ...]:
@@ -199,4 +229,8 @@ RULES: tuple[Rule, ...] = (
     Rule("pe/certificates/padding", "code-signature", "aligns the signature", None, "one-sided", _is_zero),
     *_along(),
     *_texts(),
+    Rule(IN_SECTION, "stripped", _STRIPPED, None, "one-sided", _stripped),
+    Rule("pe/sections/sectionheader[*]", "stripped", _STRIPPED, None, "one-sided", _stripped),
+    Rule("pe/{symbols,strings}", "stripped", _STRIPPED, None, "one-sided", _stripped),
+    Rule("pe/header/characteristics", "stripped", "says what was stripped", claim=_stripped_flags),
 )  # fmt: skip

@@ -25,6 +25,8 @@ from reprodiff.tree import Group, Leaf, Node, Record, children, step
 # Fields that hold an address relative to the base.
 RELATIVE = frozenset(("importlookuptablerva", "namerva", "importaddresstablerva", "datarva", "addressofrawdata",
                       "exportaddresstablerva", "namepointerrva", "ordinaltablerva"))  # fmt: skip
+# What may be nothing but zeros up to the next block: behind the headers, and behind all else.
+FILLED = frozenset(("gap", "overlay"))
 STALE_MAX = 16
 WHERE = "pe/section[*]"
 
@@ -115,13 +117,13 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
     ]
     aligned = twins(rest[0], rest[1])
     for a_node, b_node in aligned.pairs:
-        if a_node.name != "overlay" or not _filling(walk, both, a_node, b_node):
+        if a_node.name not in FILLED or not _filling(walk, both, a_node, b_node):
             walk.nodes(a_node, b_node, f"pe/{step(a_node)}", ())
     for node in aligned.left:
-        if node.name != "overlay" or not _filling(walk, both, node, None):
+        if node.name not in FILLED or not _filling(walk, both, node, None):
             walk.alone(node, None, f"pe/{step(node)}", ())
     for node in aligned.right:
-        if node.name != "overlay" or not _filling(walk, both, None, node):
+        if node.name not in FILLED or not _filling(walk, both, None, node):
             walk.alone(None, node, f"pe/{step(node)}", ())
     named = [{node.name: node for node in side} for side in nodes]
     for name in ("optional", "sections", "symbols", "strings"):
