@@ -73,9 +73,15 @@ def decide(both: PeBoth, pair: Pair, found: Differing) -> None:
 
             def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
                 behind = end[np.searchsorted(fields, starts)] - starts
-                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
+                left, right = one.place + starts + behind + ones, two.place + others + behind + twos
+                # What is weak and not there is called at address 0.
+                return addresses.same(left, right) | ((left == 0) & (right == 0))
 
             found.accept_fields(fields, targets)
+            if machine == EM_386 and found.open.any():
+                tables = both.left.handled(one), both.right.handled(two)
+                found.accept_fields(tables[0], at(tables[1], lambda s, o, ones, twos: addresses.same(
+                    one.place + s + ones, two.place + o + twos)))  # fmt: skip
             if known is None and machine == EM_386:
                 found.accept_fields(code.at[~chosen], absolute)
         return

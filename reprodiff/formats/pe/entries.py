@@ -30,6 +30,7 @@ class Symbols:
         self.views = both.left.view, both.right.view
         self.ones, self.twos = self.views[0].entries, self.views[1].entries
         self.texts = Pieces(strings(self.views[0].strings[4:], self.views[1].strings[4:], both.names))
+        self._ends: list[dict[int, int]] = []
         self.twins = self._pair()
         self.numbers = {one.number: two.number for one, two in self.twins}
 
@@ -63,6 +64,7 @@ class Symbols:
                 if pair.one.alloc and self.both.left.view.type != ET_REL:
                     # One that has two counterparts may be either.
                     fine |= self.both.addresses.same(ones + pair.one.addr, twos + pair.two.addr)
+                fine |= np.array([self._behind(one, two) for one, two in rows], bool)
                 # Beyond its section, or at the end of what grew, a symbol has no place of its own.
                 fine |= (ones == twos) & ((ones > pair.one.size) | (pair.one.size == pair.two.size == 0))
                 fine |= (pieces.to(ones - 1) == twos - 1) & (ones > 0) & (to < 0)
@@ -70,6 +72,24 @@ class Symbols:
                 fine |= (ones > pair.one.size) & (ones - headers[0].raw == twos - headers[1].raw)
             found.update(zip((one.number for one, _two in rows), fine.tolist(), strict=True))
         return found
+
+    def _behind(self, one: Entry, two: Entry) -> bool:
+        """Tell whether two parts of a section begin as far behind the part before them."""
+        if not (one.part and two.part):
+            return False
+        if not self._ends:
+            self._ends = [_ends(view.entries) for view in self.views]
+        return one.value - self._ends[0][one.number] == two.value - self._ends[1][two.number]
+
+
+def _ends(entries: list[Entry]) -> dict[int, int]:
+    """Return for each part of a section where the one before it ends."""
+    found: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    for entry in sorted((e for e in entries if e.part), key=lambda e: (e.section, e.value, e.number)):
+        found[entry.number] = ends.get(entry.section, 0)
+        ends[entry.section] = entry.value + int.from_bytes(entry.aux[:4], "little")
+    return found
 
 
 def _key(entry: Entry) -> tuple[Any, ...]:
@@ -144,10 +164,11 @@ def _aux(walk: Walk, symbols: Symbols, one: Entry, two: Entry, at: tuple[int, in
     if one.part:
         lengths = [int.from_bytes(entry.aux[:4], "little") for entry in (one, two)]
         pair = symbols.both.by_index.get(one.section)
-        good = (
-            (0, 4, pair is not None and _spans(symbols.both, pair, one, two, *lengths)),
-            (8, 12, _summed(symbols, one, two)),
-        )
+        fine = pair is not None and _spans(symbols.both, pair, one, two, *lengths)
+        good = ((0, 4, fine), (8, 12, _summed(symbols, one, two)))
+        if fine and lengths[0] != lengths[1]:
+            # How many relocations it had before it was linked; other code has another number.
+            good = (*good, (4, 6, True))
         if pair is not None and symbols.both.left.view.type == ET_REL:
             counts = [view.headers[entry.section - 1].relocated for view, entry in zip(views, (one, two), strict=True)]
             good = (*good, (4, 6, counts == [int.from_bytes(entry.aux[4:6], "little") for entry in (one, two)]))

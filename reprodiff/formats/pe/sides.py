@@ -9,6 +9,7 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.links import from_frames, within
 from reprodiff.formats.elf.names import ET_REL, SHF_WRITE
 from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
 from reprodiff.formats.elf.side import Side
@@ -23,6 +24,8 @@ MARK = b"\1"
 # So much behind the end of a section moves with it: linkers put symbols there.
 BEHIND = 16
 HEADERS = 64
+# DW_EH_PE_pcrel | DW_EH_PE_sdata4, also with DW_EH_PE_indirect
+PCREL = (b"\x1b", b"\x9b")
 
 
 class PeSide(Side):
@@ -32,6 +35,7 @@ class PeSide(Side):
         super().__init__(view, budget)  # type: ignore[arg-type]
         self.view = view
         self.references_of = References(view)
+        self._handled: Any = None
         self._parts: dict[int, list[tuple[int, int, tuple[bytes, ...]]]] | None = None
 
     def _symbols(self) -> dict[int, list[Symbol]]:
@@ -64,11 +68,28 @@ class PeSide(Side):
             )
         for number, rows in found.items():
             rows.sort()
+            if view.sections[number].code:
+                rows[:] = self._completed(view.sections[number], rows)
             if not view.sections[number].code:
                 ends = [*sorted(bounds[number]), view.sections[number].size]
                 after = dict(pairwise(ends))
                 rows[:] = [row._replace(size=after.get(row.start, row.start) - row.start) for row in rows]
         return found
+
+    def _completed(self, section: Section, rows: list[Symbol]) -> list[Symbol]:
+        """Add functions that tables list and no symbol names, by the symbol before them: those of libraries that keep
+        no local symbols."""
+        starts = [row.start for row in rows]
+        counts: dict[int, int] = {}
+        found = list(rows)
+        for start, size in self.ranges(section):
+            index = bisect_right(starts, start) - 1
+            if index < 0 or starts[index] == start or start < starts[index] + rows[index].size:
+                continue
+            name, scope, number = rows[index].key
+            counts[index] = counts.get(index, 0) + 1
+            found.append(Symbol(start, size, (b"%s+%d" % (name, counts[index]), scope, number)))
+        return sorted(found)
 
     def _listed(self) -> list[Span]:
         """Return (address, size) of all functions that the exception directory lists, else the frame table."""
@@ -92,6 +113,25 @@ class PeSide(Side):
                     hits.append(targets[(targets >= 0) & (targets < section.size)])
             found = self._references[section.number] = np.unique(np.concatenate(hits))
         return found
+
+    def handled(self, section: Section) -> Any:
+        """Return the offsets of words in a section that are distances to types, in tables of exceptions that the frame
+        table names (LSB 10.6): what is no image's own way of unwinding."""
+        if self._handled is None:
+            name = b".gcc_except_table"
+            known = self.view.by_name
+            if name not in known and b".text" in known:
+                known[name] = known[b".text"]
+            self._handled = np.unique(from_frames(self)[1]) if name in known else np.zeros(0, np.int64)
+        inside = self._handled[(self._handled >= section.addr) & (self._handled < section.addr + section.size)]
+        data = self.data(section)
+        rows = [
+            at
+            for start in (inside - section.addr).tolist()
+            if data[start + 1 : start + 2] in PCREL
+            for at in within(data, start)
+        ]
+        return np.unique(np.array(rows, np.int64))
 
     def blank(self, section: Section) -> bytes:
         """Return the bytes of a section with one mark for whatever address stands in the places that are known."""
@@ -229,14 +269,19 @@ class PeBoth(Both):
                 parts.append((place + size, BEHIND, other + length, BEHIND, around[1]))
         return parts
 
-    def told(self, left: Any, right: Any) -> Any:
-        """Tell of pairs of addresses for which it is known, from either side, what the other one would have to be."""
+    @property
+    def reverse(self) -> Addresses:
+        """The map of the address spaces from right to left."""
         if self._back is None:
             self._back = Addresses([
                 (other, length, place, size, Pieces([Piece(p.r0, p.r1, p.l0, p.l1) for p in pieces.pieces if p.r1 > p.r0]))
                 for place, size, other, length, pieces in self._areas()
             ])  # fmt: skip
-        return self.addresses.covered(left) | self._back.covered(right)
+        return self._back
+
+    def told(self, left: Any, right: Any) -> Any:
+        """Tell of pairs of addresses for which it is known, from either side, what the other one would have to be."""
+        return self.addresses.covered(left) | self.reverse.covered(right)
 
     def functions(self) -> list[tuple[Any, Any]]:
         """Return the rows of both exception directories that stand for the same function."""

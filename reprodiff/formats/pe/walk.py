@@ -254,8 +254,10 @@ def _relocated(inside: Inside, both: PeBoth, pair: Pair) -> bool:
     if data[0] == data[1] and both.still:
         return True
     kind = HIGHLOW if both.left.image.machine == EM_386 else DIR64
-    to = both.addresses.to(sides[0].relocated + both.base[0]) - both.base[1]
-    if not np.array_equal(np.sort(to), sides[1].relocated):
+    # Those in what changed as a whole are told with it.
+    lefts, rights = sides[0].relocated + both.base[0], sides[1].relocated + both.base[1]
+    moved = both.addresses.to(lefts)
+    if not np.array_equal(np.sort(moved[moved >= 0]), rights[both.reverse.covered(rights)]):
         return False
     if any(
         blocks(side.relocated, kind) != raw.rstrip(b"\0").ljust(len(blocks(side.relocated, kind)), b"\0")
