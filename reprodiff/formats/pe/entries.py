@@ -166,7 +166,7 @@ def _aux(walk: Walk, symbols: Symbols, one: Entry, two: Entry, at: tuple[int, in
         pair = symbols.both.by_index.get(one.section)
         fine = pair is not None and _spans(symbols.both, pair, one, two, *lengths)
         good = ((0, 4, fine), (8, 12, _summed(symbols, one, two)))
-        if fine and lengths[0] != lengths[1]:
+        if fine and pair is not None and pair.one.code and lengths[0] != lengths[1]:
             # How many relocations it had before it was linked; other code has another number.
             good = (*good, (4, 6, True))
         if pair is not None and symbols.both.left.view.type == ET_REL:
