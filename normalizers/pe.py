@@ -6,6 +6,7 @@ from typing import Any
 from normalizers.common import clamp, suspect
 from normalizers.elf import claims
 from normalizers.patterns import Sure
+from normalizers.programs import section_of, texts
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Refs, children
@@ -81,22 +82,6 @@ def _stamps() -> tuple[Rule, ...]:
     )
 
 
-def _of(change: Any) -> bytes:
-    """Return the name of the section that a change lies in."""
-    name: bytes = change.keys[0] if change.keys else b""
-    return name
-
-
-def _debug(claim: claims.Claim) -> claims.Claim:
-    """Return a claim for sections of debug information alone."""
-    return lambda change, evidence: claim(change, evidence) if _of(change).startswith(b".debug_") else None
-
-
-def _program(claim: claims.Claim) -> claims.Claim:
-    """Return a claim for all other sections: strings of the program."""
-    return lambda change, evidence: None if _of(change).startswith(b".debug_") else claim(change, evidence)
-
-
 _STRIPPED = "debug information or symbols that one side alone has"
 # IMAGE_FILE_LINE_NUMS_STRIPPED, IMAGE_FILE_LOCAL_SYMS_STRIPPED, IMAGE_FILE_DEBUG_STRIPPED
 _STRIPPED_FLAGS = 0x4 | 0x8 | 0x200
@@ -107,7 +92,9 @@ def _kept(evidence: Any) -> list[tuple[bool, bool]]:
     found = []
     for root in evidence.comparison.roots or ():
         nodes = children(root)
-        debug = any(isinstance(n, Group) and n.name == "section" and (n.key or b"").startswith(b".debug_") for n in nodes)
+        debug = any(
+            isinstance(n, Group) and n.name == "section" and (n.key or b"").startswith(b".debug_") for n in nodes
+        )
         found.append((debug, any(n.name == "symbols" for n in nodes)))
     return found
 
@@ -115,7 +102,7 @@ def _kept(evidence: Any) -> list[tuple[bool, bool]]:
 def _stripped(change: Any, evidence: Any) -> Sure | None:
     """Claim what strip takes out, where the other side has nothing of its kind."""
     kept = evidence.once(_kept)
-    kind = 1 if not change.keys else 0 if _of(change).startswith(b".debug_") else None
+    kind = 1 if not change.keys else 0 if section_of(change).startswith(b".debug_") else None
     return "origin" if kind is not None and len(kept) == 2 and kept[0][kind] != kept[1][kind] else None
 
 
@@ -125,47 +112,6 @@ def _stripped_flags(change: Any, evidence: Any) -> Sure | None:
     if values is None or len(kept) != 2 or kept[0] == kept[1] or (values[0] ^ values[1]) & ~_STRIPPED_FLAGS:
         return None
     return "origin"
-
-
-def _texts() -> tuple[Rule, ...]:
-    """Return what is said of strings, as of those in ELF files: compilers leave the same behind."""
-    path = "the directory that the compiler ran in, as debug information records it"
-    tools = "what the compiler or linker calls itself: both sides were made by different ones"
-    debug: tuple[tuple[str, str, claims.Claim], ...] = (
-        ("march-native", "the caches of the machine that compiled, which -march=native records", claims.native),
-        ("elf-comment-toolchain", tools, claims.version_of_tool),
-        ("recorded-build-flags", "the flags that the compiler was given", claims.flags),
-        ("dependency-drift", "a crate in another version", claims.crate_version),
-        ("elf-comment-toolchain", "Rust's own library at another commit", claims.rustc_commit),
-        ("rust-source-path", "the path of Rust source code", claims.rust_source),
-        ("dwarf-comp-dir", path, claims.under_root),
-        ("lto-random-seed", "a name with the random seed of link-time optimization", claims.lto_section),
-        ("anon-namespace-random-symbol", "a name with a random number", claims.anonymous_symbol),
-        ("rust-crate-hash", "the same Rust symbol with the hash of another crate", claims.rust_hash),
-    )
-    program: tuple[tuple[str, str, claims.Claim], ...] = (
-        ("elf-comment-toolchain", tools, claims.version_of_tool),
-        ("cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claims.timestamp),
-        ("cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claims.date_time),
-        ("dependency-drift", "a crate in another version", claims.crate_version),
-        ("elf-comment-toolchain", "Rust's own library at another commit", claims.rustc_commit),
-        ("rust-source-path", "the path of Rust source code, for messages of a panic", claims.rust_source),
-        ("coverage-instrumentation", "where the program writes its coverage to", claims.coverage),
-        ("file-macro-path", "__FILE__: the path that the compiler was given, in an assertion or a message",
-         claims.source_under_root),
-    )  # fmt: skip
-    place = f"{IN_SECTION}/string[*]"
-    return (
-        *(Rule(place, cause, why, claim=_debug(claim)) for cause, why, claim in debug),
-        *(Rule(place, cause, why, claim=_program(claim)) for cause, why, claim in program),
-        Rule(place, "elf-comment-toolchain", tools, None, "one-sided", claims.version_of_tool),
-        Rule("pe/symbols/file[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
-        Rule("pe/strings/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
-        Rule("pe/strings/string[*]", "anon-namespace-random-symbol", "a name with a random number",
-             claim=claims.anonymous_symbol),
-        Rule("pe/strings/string[*]", "rust-crate-hash", "the same Rust symbol with the hash of another crate",
-             claim=claims.rust_hash),
-    )  # fmt: skip
 
 
 def _along() -> tuple[Rule, ...]:
@@ -228,7 +174,13 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{CERTIFICATE}/padding", "code-signature", "aligns the next signature", None, "one-sided", _is_zero),
     Rule("pe/certificates/padding", "code-signature", "aligns the signature", None, "one-sided", _is_zero),
     *_along(),
-    *_texts(),
+    *texts(IN_SECTION, b".debug_"),
+    Rule("pe/symbols/file[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
+    Rule("pe/strings/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
+    Rule("pe/strings/string[*]", "anon-namespace-random-symbol", "a name with a random number",
+         claim=claims.anonymous_symbol),
+    Rule("pe/strings/string[*]", "rust-crate-hash", "the same Rust symbol with the hash of another crate",
+         claim=claims.rust_hash),
     Rule(IN_SECTION, "stripped", _STRIPPED, None, "one-sided", _stripped),
     Rule("pe/sections/sectionheader[*]", "stripped", _STRIPPED, None, "one-sided", _stripped),
     Rule("pe/{symbols,strings}", "stripped", _STRIPPED, None, "one-sided", _stripped),

@@ -102,7 +102,8 @@ def _pairs(top: Comparison) -> Iterator[tuple[bytes, bytes, str, bool]]:
         for where, changes in comparison.changes.items():
             debug = "/.debug_" in where or where.startswith("elf/.debug")
             for change in changes:
-                certain = debug or (where.startswith("pe/section[*]") and change.keys[0].startswith(b".debug_"))
+                inside = where.startswith(("pe/section[*]", "macho/section[*]"))
+                certain = debug or (inside and change.keys[0].startswith((b".debug_", b"__DWARF,")))
                 count += 1
                 if count > CHANGES_MAX:
                     return

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.codecs import RAW, Codec
+from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import contents
+from reprodiff.formats.elf.inside import Inside
 from reprodiff.formats.elf.names import EM_386, ET_REL
 from reprodiff.formats.elf.pieces import Pieces
 from reprodiff.formats.elf.sides import Pair, at_symbol
@@ -29,41 +30,6 @@ RELATIVE = frozenset(("importlookuptablerva", "namerva", "importaddresstablerva"
 FILLED = frozenset(("gap", "overlay"))
 STALE_MAX = 16
 WHERE = "pe/section[*]"
-
-
-class Inside:
-    """A walk inside of one section: places get its name."""
-
-    def __init__(self, walk: Walk, name: bytes, label: str) -> None:
-        self._walk, self._name, self._label = walk, name, label
-        self.left, self.right, self.budget = walk.left, walk.right, walk.budget
-
-    def put(
-        self,
-        where: str,
-        keys: tuple[bytes, ...],
-        left: Span | None,
-        right: Span | None,
-        codec: Codec,
-        *,
-        runs: Any = None,
-        shown: tuple[str, str] | None = None,
-    ) -> None:
-        if where == WHERE:
-            where = f"{WHERE}/data"
-        self._walk.put(where, (self._name, *keys), left, right, codec, runs=runs, shown=shown)
-
-    def _literal(self, where: str) -> str:
-        return where.replace("section[*]", f"section[{self._label}]", 1)
-
-    def put_follow(self, where: str, keys: tuple[bytes, ...], left: Span, right: Span, codec: Codec) -> None:
-        self._walk.put_follow(self._literal(where), keys, left, right, codec)
-
-    def put_follows(self, where: str, count: int, size: int, left: Span, right: Span) -> None:
-        self._walk.put_follows(self._literal(where), count, size, left, right)
-
-    def put_order(self, where: str, left: list[bytes], right: list[bytes]) -> None:
-        self._walk.put_order(self._literal(where), left, right)
 
 
 def views(walk: Walk) -> tuple[View, View] | None:
@@ -189,7 +155,7 @@ def _section(walk: Any, both: PeBoth, pair: Pair, a: Group, b: Group, nodes: Row
     """Compare two sections that both files store."""
     one, two = pair.one, pair.two
     left, right = both.left.data(one), both.right.data(two)
-    inside: Any = Inside(walk, one.name, one.label)
+    inside: Any = Inside(walk, WHERE, one.name)
     _padding(walk, one.name, (one.offset + one.size, a.stop), (two.offset + two.size, b.stop))
     if one.name.startswith(b".zdebug"):
         if left != right:
