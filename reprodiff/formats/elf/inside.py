@@ -1,10 +1,21 @@
-"""A walk inside of one section of a file whose trees name sections by a key: places and keys get its name."""
+"""What formats share whose trees name sections by a key: a walk inside of one section, and what tells its size."""
 
 from typing import Any
 
 from reprodiff.codecs import Codec, name_text
 from reprodiff.formats import Walk
 from reprodiff.spans import Span
+
+# Linkers align the end of a section, and what no input file aligns more.
+FILLED = 16
+
+
+def grown(left: bytes, right: bytes) -> bool:
+    """Tell whether more than zeros at the end tells two sections apart, and these follow from their alignment."""
+    ones, twos = left.rstrip(b"\0"), right.rstrip(b"\0")
+    behind = len(left) - len(ones), len(right) - len(twos)
+    fills = abs(behind[0] - behind[1]) < FILLED and not (len(left) % 4 or len(right) % 4)
+    return ones != twos and (behind[0] == behind[1] or fills)
 
 
 class Inside:

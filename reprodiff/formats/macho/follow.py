@@ -8,11 +8,12 @@ from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import contents
-from reprodiff.formats.elf.inside import Inside
+from reprodiff.formats.elf.inside import Inside, grown
 from reprodiff.formats.elf.sides import Pair
 from reprodiff.formats.elf.turned import Turned, ordered
 from reprodiff.formats.elf.words import Differing
 from reprodiff.formats.macho.sides import MachoBoth, decide
+from reprodiff.formats.macho.signature import holds
 from reprodiff.formats.macho.symbols import Symbols, entries, pairs
 from reprodiff.formats.macho.view import N_FUN, N_SECT, N_STAB, N_TYPE, View
 from reprodiff.tree import Group, Node, Record, children, step
@@ -69,6 +70,10 @@ def _compare(
             a, b = (source.read(t.start, t.start + t.number * t.width) for source, t in
                     zip((walk.left, walk.right), tables, strict=True))  # fmt: skip
             entries(walk, a, b, *tables, lambda x, y: _moved(both, x, y))
+        elif first.name == "strings" and isinstance(first, Group) and isinstance(second, Group):
+            _strings(walk, first, second)
+        elif first.name == "codesignature" and isinstance(first, Group) and isinstance(second, Group):
+            _signature(walk, first, second)
         elif first.name == "function_starts" and _starts(both):
             _follow(walk, first, second, where)
         else:
@@ -85,9 +90,41 @@ def _follow(walk: Any, one: Node, two: Node, where: str) -> None:
         walk.put_follow(where, (), *spans, RAW)
 
 
-def _filling(walk: Any, one: Node | None, two: Node | None) -> bool:
+def _strings(walk: Any, one: Group, two: Group) -> None:
+    """Compare two string tables, part by part."""
+    for first, second in pairs(one, two).values():
+        node = first or second
+        assert node is not None
+        if first is not None and second is not None:
+            walk.nodes(first, second, f"macho/strings/{step(node)}", ())
+        elif not _filling(walk, first, second, "padding"):
+            walk.alone(first, second, f"macho/strings/{step(node)}", ())
+
+
+def _signature(walk: Any, one: Group, two: Group) -> None:
+    """Compare two code signatures: how much they cover follows from where they lie (codeLimit of a CodeDirectory)."""
+    covered = holds(walk.left, one.start, one.stop) and holds(walk.right, two.start, two.stop)
+    limits = (one.start.to_bytes(4, "big"), two.start.to_bytes(4, "big"))
+    for first, second in pairs(one, two).values():
+        node = first or second
+        assert node is not None
+        where = f"macho/codesignature/{step(node)}"
+        if first is None or second is None:
+            walk.alone(first, second, where, ())
+            continue
+        a, b = walk.left.read(first.start, first.stop), walk.right.read(second.start, second.stop)
+        spans = (first.start, first.stop), (second.start, second.stop)
+        if (first.name == "head" and a != b and a.replace(limits[0], b"", 1) == b.replace(limits[1], b"", 1)) or (
+            first.name == "hashes" and a != b and covered
+        ):
+            walk.put_follow(where, (), *spans, RAW)
+        else:
+            walk.nodes(first, second, where, ())
+
+
+def _filling(walk: Any, one: Node | None, two: Node | None, name: str = "gap") -> bool:
     """Put zeros between parts; whether these are."""
-    if {node.name for node in (one, two) if node} != {"gap"}:
+    if {node.name for node in (one, two) if node} != {name}:
         return False
     spans = [(node.start, node.stop) if node else (0, 0) for node in (one, two)]
     if any(stop - start >= FILLED_MAX for start, stop in spans):
@@ -96,7 +133,7 @@ def _filling(walk: Any, one: Node | None, two: Node | None) -> bool:
     if any(side.strip(b"\0") for side in sides):
         return False
     if sides[0] != sides[1]:
-        walk.put_follows("macho/gap", 1, abs(len(sides[0]) - len(sides[1])), *spans)
+        walk.put_follows("macho/padding", 1, abs(len(sides[0]) - len(sides[1])), *spans)
     return True
 
 
@@ -164,7 +201,7 @@ def _segment(walk: Any, both: MachoBoth, one: Group, two: Group, count: tuple[in
     for x, y in zip(*rows, strict=False):
         if isinstance(x, Record) and isinstance(y, Record) and x.table is y.table:
             good = {name for name, way in LAYOUT.items() if all(way(view, number) for view, number in sides)}
-            _fields(walk, x, y, f"{where}/fields", keys, good)
+            _fields(walk, x, y, f"{where}/fields", keys, good, set())
         elif (
             isinstance(x, Group)
             and isinstance(y, Group)
@@ -176,9 +213,9 @@ def _segment(walk: Any, both: MachoBoth, one: Group, two: Group, count: tuple[in
             fine = all(_behind(view, place) for (view, _n), place in zip(sides, places, strict=True))
             a, b = children(x)[0], children(y)[0]
             if isinstance(a, Record) and isinstance(b, Record) and a.table is b.table:
-                _fields(
-                    walk, a, b, f"{where}/sectionheader[*]/fields", (*keys, x.key or b""), {"addr"} if fine else set()
-                )
+                labels = (*keys, x.key or b"")
+                unlike = _unlike(both, places[0], places[1])
+                _fields(walk, a, b, f"{where}/sectionheader[*]/fields", labels, {"addr"} if fine else set(), unlike)
             else:
                 walk.nodes(x, y, f"{where}/sectionheader[*]", keys)
         else:
@@ -189,14 +226,27 @@ def _segment(walk: Any, both: MachoBoth, one: Group, two: Group, count: tuple[in
         walk.alone(None, y, f"{where}/{step(y)}", keys)
 
 
-def _fields(walk: Any, one: Record, two: Record, where: str, keys: tuple[bytes, ...], follows: set[str]) -> None:
-    """Put the fields of two records that differ; follows: names of those that follow from the rest."""
+def _unlike(both: MachoBoth, one: int, two: int) -> set[str]:
+    """Return the fields of a section's header that its bytes do not tell."""
+    left, right = both.left.view.sections[one], both.right.view.sections[two]
+    told = left.size == right.size or (
+        left.stored and right.stored and grown(both.left.data(left), both.right.data(right))
+    )
+    return set() if told else {"size"}
+
+
+def _fields(
+    walk: Any, one: Record, two: Record, where: str, keys: tuple[bytes, ...], follows: set[str], changed: set[str]
+) -> None:
+    """Put the fields of two records that differ; follows: names of those that follow from the rest; changed: of those
+    that do not, whatever they are derived from."""
     a, b = walk.left.read(one.start, one.stop), bytearray(walk.right.read(two.start, two.stop))
     for field in one.table.fields:
         start, stop = field.start, field.stop
-        if field.name in follows and a[start:stop] != b[start:stop]:
+        if field.name in follows | changed and a[start:stop] != b[start:stop]:
             spans = (one.start + start, one.start + stop), (two.start + start, two.start + stop)
-            walk.put_follow(f"{where}/{field.name}", keys, *spans, field.codec)
+            put = walk.put if field.name in changed else walk.put_follow
+            put(f"{where}/{field.name}", keys, *spans, field.codec)
             b[start:stop] = a[start:stop]
     walk.fields(one, two, a, bytes(b), where, keys)
 
@@ -207,8 +257,9 @@ def _behind(view: View, number: int) -> bool:
     part = next((part for part in view.parts if number in part.sections), None)
     if part is None or number == part.sections[0]:
         return part is not None and here.addr == part.vmaddr
-    before = view.sections[number - 1]
-    return here.addr == -(-(before.addr + before.size) // here.align) * here.align
+    ends = [s.addr + s.size for s in map(view.sections.__getitem__, part.sections) if s.number != number]
+    before = max((end for end in ends if end <= here.addr), default=part.vmaddr)
+    return here.addr == -(-before // here.align) * here.align
 
 
 def _end(view: View, number: int, *, stored: bool) -> int:

@@ -48,7 +48,7 @@ class MachoSide(Side):
             if section.code:
                 inside = [start for start in starts if section.addr <= start < section.addr + section.size]
                 ends = [*inside[1:], section.addr + section.size]
-                found += [(start, end - start) for start, end in zip(inside, ends, strict=True)]
+                found += [(start, end - start) for start, end in zip(inside, ends, strict=False)]
         return sorted(found)
 
 
@@ -91,6 +91,9 @@ def decide(both: MachoBoth, pair: Pair, found: Differing) -> None:
     def apart(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
         return addresses.same(one.addr + starts + ones, two.addr + others + twos)
 
+    words = np.array(both.left.view.targets(one), np.int64)
+    if len(words) and np.array_equal(both.pieces(pair).to(words), np.array(both.right.view.targets(two), np.int64)):
+        found.accept_fields(words, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     if one.code:
         if both.x86 and not both.still:
             code = both.left.sweep(one)

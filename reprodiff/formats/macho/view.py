@@ -55,7 +55,8 @@ class Part(NamedTuple):
 
 
 class View:
-    """One file. parts: its segments in order; base: the address of its header; starts: where functions begin."""
+    """One file. parts: its segments in order; moves: where the relocations
+    of sections are, and how many; base: the address of its header; starts: where functions begin."""
 
     order = "<"
 
@@ -75,6 +76,7 @@ class View:
         self.layout: Layout = layout(self.wide, self.order)
         self.sections = [Section(0, b"", SHT_NULL, *[0] * 8)]
         self.parts: list[Part] = []
+        self.moves: list[tuple[int, int]] = [(0, 0)]
         self.starts_at = self.symbols_at = (0, 0)
         self.strings_at = (0, 0)
         start = 32 if self.wide else 28
@@ -121,9 +123,7 @@ class View:
         name, segment = raw[:16].rstrip(b"\0"), raw[16:32].rstrip(b"\0")
         address, size = (int.from_bytes(raw[32 + word * i : 32 + word * (i + 1)], "little") for i in (0, 1))
         at = 32 + 2 * word
-        offset, align, _reloff, _nreloc, flags = (
-            int.from_bytes(raw[i : i + 4], "little") for i in range(at, at + 20, 4)
-        )
+        offset, align, reloff, nreloc, flags = (int.from_bytes(raw[i : i + 4], "little") for i in range(at, at + 20, 4))
         apart = segment in {b"__DWARF", b"__LLVM"}
         stored = bool(offset) and flags & 0xFF not in ZEROFILL
         if stored and offset + size > self.source.size:
@@ -137,6 +137,7 @@ class View:
         kind |= SHF_WRITE if segment.startswith(b"__DATA") else 0
         kind |= SHF_MERGE | SHF_STRINGS if flags & 0xFF == CSTRINGS or label in TEXTS else 0
         number = len(self.sections)
+        self.moves.append((reloff, nreloc))
         type_ = SHT_PROGBITS if stored else SHT_NOBITS
         self.sections.append(
             Section(number, label, type_, kind, address, offset if stored else 0, size, 0, 0, 1 << min(align, 31), 1)
@@ -158,6 +159,19 @@ class View:
             found.append(address)
             value = shift = 0
         return found
+
+    def targets(self, section: Section) -> list[int]:
+        """Return the offsets of 4-byte words of an object that hold an address in it: relocations of the plain kind whose
+        target is a section (mach-o/reloc.h)."""
+        start, count = self.moves[section.number]
+        data = self.source.read(start, start + 8 * count) if self.filetype == OBJECT else b""
+        found = []
+        for at in range(0, len(data) - 7, 8):
+            place, rest = (int.from_bytes(data[i : i + 4], "little") for i in (at, at + 4))
+            # r_extern, r_length and r_type
+            if rest >> 27 & 1 == 0 and rest >> 25 & 3 == 2 and rest >> 28 == 0 and place + 4 <= section.size:
+                found.append(place)
+        return sorted(found)
 
     def entries(self) -> list[tuple[bytes, int, int, int]]:
         """Return (name, type, section, value) of all symbols."""

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from reprodiff.formats.elf.inside import grown
 from reprodiff.formats.elf.sides import Pair
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.twins import twins
 from reprodiff.formats.pe.view import CODE, DATA, EXECUTE, ZEROS, View
 from reprodiff.tree import Group, Record, children, step
 
-# Linkers align the end of a section, and what no input file aligns more.
-FILLED = 16
 OPTIONAL = "pe/optional"
 
 
@@ -173,7 +172,4 @@ def _grown(both: PeBoth, pair: Pair) -> bool:
         view.headers[s.number - 1].virtual for view, s in ((both.left.view, pair.one), (both.right.view, pair.two))
     ]
     left, right = both.left.data(pair.one), both.right.data(pair.two)
-    if sizes != [len(left), len(right)] or left.rstrip(b"\0") == right.rstrip(b"\0"):
-        return False
-    behind = len(left) - len(left.rstrip(b"\0")), len(right) - len(right.rstrip(b"\0"))
-    return behind[0] == behind[1] or (abs(behind[0] - behind[1]) < FILLED and not (len(left) % 4 or len(right) % 4))
+    return sizes == [len(left), len(right)] and grown(left, right)
