@@ -170,7 +170,8 @@ def entries(
             continue
         here, there = one.start + at, two.start + at
         pair = int.from_bytes(x[:4], one.order), int.from_bytes(y[:4], one.order)
-        same = x[:4] != y[:4] and (pair in known or _text(texts[0], pair[0]) == _text(texts[1], pair[1]))
+        inside = pair[0] < len(texts[0]) and pair[1] < len(texts[1])
+        same = x[:4] != y[:4] and inside and (pair in known or _text(texts[0], pair[0]) == _text(texts[1], pair[1]))
         twins = osos.get((here, True)), osos.get((there, False))
         if same and twins[0] is not None:
             key = (twins[0].key or b"",)
@@ -182,7 +183,7 @@ def entries(
         skip = 4 if same else 0
         if x[skip:] == y[skip:]:
             continue
-        if fine is not None and fine(x, y):
+        if fine is not None and (same or x[:4] == y[:4]) and fine(x, y):
             moved += 1
             size += sum(map(int.__ne__, x[skip:], y[skip:]))
             first = first or (here, there)
