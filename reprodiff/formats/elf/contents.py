@@ -8,15 +8,13 @@ import numpy as np
 
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import x86
+from reprodiff.formats.elf import code
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import (
     DT_NEEDED,
     DT_RPATH,
     DT_RUNPATH,
     DT_SONAME,
-    EM_X86_64,
-    ET_REL,
     SHT_DYNAMIC,
     SHT_STRTAB,
     dynamic_name,
@@ -26,7 +24,7 @@ from reprodiff.formats.elf.pieces import PRINTED, Piece, texts
 from reprodiff.formats.elf.pointers import decide
 from reprodiff.formats.elf.show import instructions
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
-from reprodiff.formats.elf.words import Differing, gather
+from reprodiff.formats.elf.words import Differing
 from reprodiff.spans import common_suffix, differing
 
 KEY_MAX = 120
@@ -92,26 +90,13 @@ def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found
 
 def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
     """Put displacements of code that are the same on both sides although what they led to moved."""
-    image = both.left.image
-    if not both.x86 or image.type == ET_REL or not len(stream.left) or not len(stream.right) or both.still:
+    if not len(stream.left) or not len(stream.right):
         return
-    code = both.left.sweep(pair.one)
-    relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
-    at, end = code.at[relative], code.end[relative]
-    pieces, addresses = both.pieces(pair), both.addresses
-    others = pieces.to(at)
-    whole = (others >= 0) & (pieces.to(at + 3) == others + 3) & (others + 4 <= len(stream.right))
-    at, end, others = at[whole], end[whole], others[whole]
-    ones = gather(np.frombuffer(stream.left, np.uint8), at, 4, "<", signed=True)
-    twos = gather(np.frombuffer(stream.right, np.uint8), others, 4, "<", signed=True)
-    left, right = pair.one.place + end + ones, pair.two.place + others + (end - at) + twos
-    bad = (ones == twos) & addresses.covered(left) & ~addresses.same(left, right)
-    for index in np.flatnonzero(bad)[:STALE_MAX].tolist():
-        a, b = int(at[index]), int(others[index])
+    for a, b, size, left, right in code.stale(both, pair)[:STALE_MAX]:
         symbol = at_symbol(both.left.named(pair.one), a)
         name = symbol.name if symbol else b"%#x" % (pair.one.addr + a)
-        spans = (a + stream.one, a + 4 + stream.one), (b + stream.two, b + 4 + stream.two)
-        shown = f"leads to {int(left[index]):#x}", f"leads to {int(right[index]):#x}, which is something else"
+        spans = (a + stream.one, a + size + stream.one), (b + stream.two, b + size + stream.two)
+        shown = f"leads to {left:#x}", f"leads to {right:#x}, which is something else"
         walk.put(f"{where}/function[*]", (name,), *spans, RAW, shown=shown)
 
 
@@ -400,6 +385,6 @@ def _code_shown(both: Both, pair: Pair, stream: Stream, l0: int, l1: int, r0: in
         (both.left, pair.one, stream.left, l0, l1),
         (both.right, pair.two, stream.right, r0, r1),
     ):
-        starts = side.fields(section, np.array([start], np.int64)).starts.tolist() if both.x86 else []
+        starts = side.fields(section, np.array([start], np.int64)).starts.tolist()
         texts_of.append(instructions(data, start, min(stop, start + 32), section.addr, machine, order, starts))
     return texts_of[0], texts_of[1]

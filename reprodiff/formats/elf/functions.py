@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.image import Section
-from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
+from reprodiff.formats.elf.names import SHF_WRITE
 from reprodiff.formats.elf.pieces import Symbol
 from reprodiff.formats.elf.sequence import matched
-from reprodiff.formats.elf.words import gather
-from reprodiff.formats.elf.x86 import ABSOLUTE, RIP
 
 # How much of a text that a function refers to tells it from others.
 TEXT_MIN, TEXT_MAX = 3, 64
@@ -22,17 +20,9 @@ def alike(
     sides = []
     referring = []
     for side, section, rows in ((left, one, ones), (right, two, twos)):
-        code = np.frombuffer(side.data(section), np.uint8).copy()
-        fields = side.sweep(section) if side.image.machine in {EM_386, EM_X86_64} else None
-        if fields is not None:
-            # Numbers of a program that is loaded anywhere are no addresses.
-            plain = side.image.type != ET_EXEC and side.image.machine == EM_X86_64
-            at = fields.at[fields.kind != ABSOLUTE] if plain else fields.at
-            for i in range(4):
-                code[at + i] = 0
-        blank = code.tobytes()
+        blank, fields = side.blank(section)
         sides.append([blank[start : start + size] for start, size in rows])
-        texts = _texts(side, section, fields, rows) if fields is not None else {}
+        texts = _texts(side, section, fields, rows)
         referring.append([(code, texts.get(index, b"")) for index, code in enumerate(sides[-1])])
     names: tuple[dict[int, int], dict[int, int]] = ({}, {})
     number = 0
@@ -73,10 +63,8 @@ def alike(
 
 def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:
     """Return the beginnings of the texts that functions refer to, by the number of the function; (offset, size) of each."""
-    chosen = fields.kind == RIP
-    at, end = fields.at[chosen], fields.end[chosen]
+    at, target = side.targets(section, fields)
     starts = np.array([start for start, _size in rows], np.int64)
-    target = gather(np.frombuffer(side.data(section), np.uint8), at, 4, "<", True) + end + section.addr
     found: dict[int, bytes] = {}
     for other in side.image.sections:
         if not other.alloc or other.code or other.flags & SHF_WRITE or not other.stored:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import debug, x86
-from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL
+from reprodiff.formats.elf import code, debug
+from reprodiff.formats.elf.names import ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing, gather
@@ -25,22 +25,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         return
     addresses = both.addresses
     if one.code:
-        # Where nothing moved no pointer follows.
-        if both.x86 and not both.still:
-            code = both.left.sweep(one)
-            relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
-            at, end = code.at[relative], code.end[relative]
-
-            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
-                behind = end[np.searchsorted(at, starts)] - starts
-                return addresses.same(one.place + starts + behind + ones, two.place + others + behind + twos)
-
-            found.accept_fields(at, targets)
-            if image.type == ET_EXEC or image.machine != EM_X86_64:
-                plain = code.at[~relative]
-                found.accept_fields(
-                    plain, lambda _s, _o, ones, twos: addresses.same(ones & 0xFFFFFFFF, twos & 0xFFFFFFFF)
-                )
+        code.follow(both, pair, found)
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     found.accept(image.word, image.word, one.addr, _lengths(both, pair, found))
@@ -62,7 +47,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
             signed=True,
         )
-    if found.open.any() and both.x86 and not one.flags & 1:
+    if found.open.any() and both.family and not one.flags & 1:
         begins = both.left.references(one)
         if len(begins):
 
@@ -70,15 +55,15 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                 index = np.searchsorted(begins, starts, "right") - 1
                 start = begins[np.maximum(index, 0)]
                 begin = both.pieces(pair).to(start)
-                code = np.zeros(len(starts), bool)
+                into = np.zeros(len(starts), bool)
                 for other in both.pairs:
                     if other.one.code:
                         target = one.place + start + ones
-                        code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
+                        into |= (target >= other.one.place) & (target < other.one.place + other.one.size)
                 return (
                     (index >= 0)
                     & (begin >= 0)
-                    & code
+                    & into
                     & addresses.same(one.place + start + ones, two.place + begin + twos)
                 )
 

@@ -1,5 +1,6 @@
 """One of two files: the bytes of its sections, its functions and objects, and what its code refers to."""
 
+import re
 import struct
 from bisect import bisect_left
 from typing import Any
@@ -8,11 +9,14 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf import x86
+from reprodiff.formats.elf import instructions
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
+    EM_386,
+    EM_AARCH64,
     EM_X86_64,
+    ET_EXEC,
     ET_REL,
     RELATIVE,
     SHN_LORESERVE,
@@ -32,7 +36,11 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.words import gather
 
-BATCH = 1 << 19
+# Parts of functions that compilers move away from them, where jumps lead to.
+COLD = re.compile(rb"\.cold(?:\.\d+)?$")
+# Symbols that say what kind of code or data begins (ELF for the Arm architectures, RISC-V ELF psABI).
+MAPPED = {EM_AARCH64}
+MAPPING = re.compile(rb"\$([atdx])(?:\.|$|rv)")
 
 
 class Side:
@@ -46,8 +54,11 @@ class Side:
         self._bounds: dict[int, list[int]] = {}
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
-        self._swept: dict[int, x86.Fields] = {}
+        self._swept: dict[int, instructions.Fields] = {}
         self._relative: dict[int, int] | None = None
+        self._marks: dict[int, list[tuple[int, int]]] = {}
+        self.family = instructions.family(image.machine, image.wide, image.order)
+        self.pointer = 0
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -95,11 +106,18 @@ class Side:
         seen: dict[tuple[bytes, bytes], int] = {}
         sections = self.image.sections
         relocatable = self.image.type == ET_REL
+        mapped = self.image.machine in MAPPED
         wanted = {STT_FUNC, STT_OBJECT, STT_GNU_IFUNC, STT_TLS}
         for name, info, _other, shndx, value, size in self.image.symbols(self.data(table)):
             kind = info & 15
             if kind == STT_FILE:
                 file = string(text, name)
+                continue
+            if kind == 0 and mapped and info >> 4 == 0 and 0 < shndx < min(len(sections), SHN_LORESERVE):
+                mark = MAPPING.match(string(text, name))
+                if mark:
+                    start = value if relocatable else value - sections[shndx].addr
+                    self._marks.setdefault(shndx, []).append((start, mark[1][0]))
                 continue
             if kind not in wanted or not 0 < shndx < min(len(sections), SHN_LORESERVE):
                 continue
@@ -113,6 +131,8 @@ class Side:
                 found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
         for rows in found.values():
             rows.sort()
+        for marks in self._marks.values():
+            marks.sort()
         return found
 
     def bounds(self, section: Section) -> list[int]:
@@ -151,34 +171,43 @@ class Side:
                 found.append((at, size))
         return sorted(set(found))
 
-    def sweep(self, section: Section) -> x86.Fields:
+    def sweep(self, section: Section) -> instructions.Fields:
         """Return the fields of all instructions of a section, without where these begin; kept."""
         found = self._swept.get(section.number)
         if found is None:
             found = self._swept[section.number] = self.fields(section, None)._replace(starts=np.zeros(0, np.int64))
         return found
 
-    def fields(self, section: Section, offsets: Any) -> x86.Fields:
+    def fields(self, section: Section, offsets: Any) -> instructions.Fields:
         """Return the fields of the instructions of the functions that offsets lie in; None: of the whole section."""
+        family = self.family
+        if family is None:
+            return instructions.nothing()
         code = self.data(section)
+        marks = self.marks(section)
         bounds = np.array(self.bounds(section), np.int64)
         if offsets is None:
             chosen = np.arange(len(bounds))
         else:
             chosen = np.unique(np.searchsorted(bounds, offsets, "right") - 1)
         stops = np.append(bounds[1:], len(code))
-        parts: list[x86.Fields] = []
+        parts: list[instructions.Fields] = []
         starts: list[int] = []
         first = last = -1
 
         def flush() -> None:
             if starts:
-                got = x86.fields(code[first:last], [start - first for start in starts], self.image.machine == EM_X86_64)
-                parts.append(x86.Fields(got.at + first, got.kind, got.end + first, got.starts + first))
+                got = family.find(
+                    code[first:last],
+                    section.place + first,
+                    [start - first for start in starts],
+                    marks.within(first, last),
+                )
+                parts.append(got.moved(first))
 
         for index in chosen.tolist():
             start, stop = int(bounds[index]), int(stops[index])
-            if starts and (start > last + 64 or stop - first > BATCH):
+            if starts and (start > last + 64 or stop - first > family.batch):
                 flush()
                 starts = []
             if not starts:
@@ -186,10 +215,58 @@ class Side:
             starts.append(start)
             last = stop
         flush()
-        if not parts:
-            empty = np.zeros(0, np.int64)
-            return x86.Fields(empty, empty, empty, empty)
-        return x86.Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return instructions.joined(parts)
+
+    def read(self, section: Section, fields: instructions.Fields, at: Any, head: Any, anchor: Any) -> instructions.Held:
+        """Return the words that rows of either side have here, and what they hold; at, head, anchor: this side's offsets."""
+        assert self.family is not None
+        data, order = np.frombuffer(self.data(section), np.uint8), self.image.order
+        word = instructions.words(data, at, fields.size, order)
+        upper = np.zeros(len(word), np.int64)
+        headed = np.flatnonzero(fields.head)
+        upper[headed] = gather(data, head[headed], 4, order, signed=False)
+        role = fields.role
+        base = np.where(role == instructions.GLOBAL, self.pointer, section.place + anchor + fields.bias)
+        base = np.where(role == instructions.ABSOLUTE, 0, base)
+        return instructions.Held(word, upper, self.family.read(fields.kind, word, upper, base, section.place + at))
+
+    def targets(self, section: Section, fields: instructions.Fields) -> tuple[Any, Any]:
+        """Return where code of a section refers to data, and the addresses it refers to."""
+        if self.family is None:
+            return fields.at, fields.at
+        role = fields.role
+        wanted = ((role == instructions.DATA) & (fields.kind != instructions.AGAIN)) | (role == instructions.GLOBAL)
+        if self.image.type == ET_EXEC and self.image.machine not in {EM_386, EM_X86_64}:
+            wanted |= role == instructions.ABSOLUTE
+        rows = fields.take(np.flatnonzero(wanted))
+        return rows.at, self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read.target
+
+    def blank(self, section: Section) -> tuple[Any, instructions.Fields]:
+        """Return the bytes of a section of code without displacements, and its fields."""
+        code = np.frombuffer(self.data(section), np.uint8).copy()
+        if self.family is None:
+            return code.tobytes(), instructions.nothing()
+        rows = fields = self.sweep(section)
+        if self.image.type != ET_EXEC and self.image.machine != EM_386:
+            # Numbers of a program that is loaded anywhere are no addresses.
+            rows = fields.take(np.flatnonzero(fields.role != instructions.ABSOLUTE))
+        if len(rows.at):
+            held = self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read
+            headed = np.flatnonzero(rows.head)
+            _put(code, rows.at, rows.size, held.core, self.image.order)
+            _put(code, (rows.at + rows.head)[headed], np.full(len(headed), 4), held.head[headed], self.image.order)
+        return code.tobytes(), fields
+
+    def marks(self, section: Section) -> instructions.Marks:
+        """Return what symbols say of a section's code besides where functions begin."""
+        if self._named is None:
+            self._named = self._symbols()
+        rows = self._marks.get(section.number, [])
+        cold = [s.start for s in self._named.get(section.number, ()) if COLD.search(s.name)]
+        return instructions.Marks(
+            np.array([at for at, _state in rows], np.int64), np.array([state for _at, state in rows], np.uint8),
+            np.array(cold, np.int64),
+        )  # fmt: skip
 
     def relocated(self, addresses: Any) -> Any:
         """Return what relative relocations put at addresses, 0 where there are none (DT_RELA)."""
@@ -212,15 +289,18 @@ class Side:
         found = self._references.get(section.number)
         if found is None:
             hits = [np.zeros(0, np.int64)]
-            for code in self.image.sections if self.image.machine == EM_X86_64 else ():
+            for code in self.image.sections if self.family is not None and self.image.machine != EM_386 else ():
                 if code.code and code.stored:
-                    fields = self.sweep(code)
-                    at, end = fields.at[fields.kind == x86.RIP], fields.end[fields.kind == x86.RIP]
-                    target = (
-                        gather(np.frombuffer(self.data(code), np.uint8), at, 4, "<", True)
-                        + end
-                        + (code.addr - section.addr)
-                    )
+                    target = self.targets(code, self.sweep(code))[1] - section.place
                     hits.append(target[(target >= 0) & (target < section.size)])
             found = self._references[section.number] = np.unique(np.concatenate(hits))
         return found
+
+
+def _put(code: Any, at: Any, size: Any, value: Any, order: str) -> None:
+    """Write words of 2, 4 or 8 bytes."""
+    for i in range(8):
+        chosen = size > i
+        last = size[chosen].astype(np.int64) - 1
+        shift = 8 * (i if order == "<" else last - i)
+        code[at[chosen] + i] = (value[chosen] >> shift) & 0xFF

@@ -10,8 +10,6 @@ from reprodiff.budget import Budget
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
-    EM_386,
-    EM_X86_64,
     SHF_TLS,
     SHF_WRITE,
     SHT_NOBITS,
@@ -176,7 +174,7 @@ class Both:
         self.by_index = {pair.one.number: pair for pair in self.pairs}
         self._addresses: Addresses | None = None
         self._still: bool | None = None
-        self.x86 = left.machine in {EM_386, EM_X86_64}
+        self.family = self.left.family
 
     def pieces(self, pair: Pair) -> Pieces:
         """Return the map of a section pair."""

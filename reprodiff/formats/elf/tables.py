@@ -12,8 +12,11 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
+    EM_386,
+    EM_X86_64,
     ET_REL,
     RELATIVE,
+    SHN_ABS,
     SHN_LORESERVE,
     SHT_FINI_ARRAY,
     SHT_INIT_ARRAY,
@@ -207,7 +210,23 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
         ends = (one == two) & inside & ~np.isin(one, _covered(both, one))
-        found |= ends
+        found |= ends | (inside & ~local & _behind(both, x, y))
+        # Some linkers place _DYNAMIC and their like in no section.
+        found |= (x["st_shndx"] == SHN_ABS) & (y["st_shndx"] == SHN_ABS) & both.addresses.same(one, two)
+    return found
+
+
+def _behind(both: Both, x: Any, y: Any) -> Any:
+    """Tell which symbols have the end of their section as value, up to the next multiple of 8: _end on some machines."""
+    found = np.zeros(len(x), bool)
+    count = len(both.left.image.sections)
+    ends = np.zeros((2, max(count, 1)), np.int64)
+    for pair in both.pairs:
+        ends[:, pair.one.number] = pair.one.place + pair.one.size, pair.two.place + pair.two.size
+    known = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == 0))
+    index = x["st_shndx"][known]
+    one, two = _signed(x["st_value"])[known], _signed(y["st_value"])[known]
+    found[known] = (one == (ends[0][index] + 7 & ~7)) & (two == (ends[1][index] + 7 & ~7))
     return found
 
 
@@ -364,7 +383,7 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         here = sections == index
         pieces = both.pieces(pair)
         hit = np.zeros(len(x), bool)
-        for behind in BEHIND:
+        for behind in BEHIND if image.machine in {EM_386, EM_X86_64} else (0,):
             hit |= pieces.to(one + behind) == two + behind
         found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found

@@ -81,6 +81,12 @@ class Differing:
         chosen, off = chosen[inside], off[inside]
         self._try(chosen, self.one[chosen] - off, self.two[chosen] - off, width, check, True)
 
+    def close(self, at: Any, size: Any) -> None:
+        """Take the bytes of words at offsets of the left side, in order, as explained."""
+        if len(at):
+            index = np.searchsorted(at, self.one, "right") - 1
+            self.open &= (index < 0) | (self.one - at[np.maximum(index, 0)] >= size[np.maximum(index, 0)])
+
     @property
     def explained(self) -> int:
         return int(len(self.open) - self.open.sum())

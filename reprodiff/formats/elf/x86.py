@@ -5,21 +5,14 @@ counts as a displacement only where an instruction says so. Data between functio
 found to be no displacement stays a change.
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-NONE, BRANCH, RIP, ABSOLUTE = 0, 1, 2, 3
+from reprodiff.formats.elf.instructions import ABSOLUTE, BRANCH, DATA, Family, Fields, Marks, Read, nothing, signed
 
-
-class Fields(NamedTuple):
-    """What the instructions of a stretch hold, as arrays: offsets of 4-byte words, BRANCH, RIP or ABSOLUTE, and the
-    end of the instruction, from which displacements count. starts: offsets of all instructions."""
-
-    at: Any
-    kind: Any
-    end: Any
-    starts: Any
+RIP = DATA
 
 
 def _set(*ranges: tuple[int, int] | int) -> Any:
@@ -169,15 +162,14 @@ def _lengths(data: Any, wide: bool) -> tuple[Any, Any, Any]:
     return now[0], now[1], now[2]
 
 
-def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
+def _find(code: bytes, _place: int, starts: list[int], _marks: Marks, wide: bool) -> Fields:
     """Return the fields of the instructions that follow from the given starts, in order of offset.
 
     Each start is followed to the next one, or to the end.
     """
     data = np.frombuffer(code, np.uint8)
     if not len(data):
-        empty = np.zeros(0, np.int64)
-        return Fields(empty, empty, empty, empty)
+        return nothing()
     length, field, kind = _lengths(data, wide)
     steps = length.tolist()
     found: list[int] = []
@@ -189,7 +181,20 @@ def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
             at += steps[at] or 1
     places = np.fromiter(found, np.int64, len(found))
     there = places[field[places] > 0]
-    end = there + length[there]
-    at = there + field[there]
-    whole = end <= len(code)
-    return Fields(at[whole], kind[there][whole], end[whole], places)
+    there = there[there + length[there] <= len(code)]
+    kinds = kind[there]
+    if not wide:
+        kinds[kinds == RIP] = ABSOLUTE
+    none = np.zeros(len(there), np.int8)
+    return Fields(
+        there + field[there], none + np.int8(4), kinds, none, none, (length[there] - field[there]).view(np.int8), places
+    )
+
+
+def _read(kind: Any, word: Any, _head: Any, base: Any, _place: Any) -> Read:
+    return Read(np.zeros(len(word), np.int64), np.zeros(len(word), np.int64), np.where(kind == ABSOLUTE, word, base + signed(word, 32)))  # fmt: skip
+
+
+def family(wide: bool) -> Family:
+    """Return what is known of 64-bit code or of 32-bit code."""
+    return Family(partial(_find, wide=wide), _read, 1 << 19)

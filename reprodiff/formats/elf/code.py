@@ -1,0 +1,104 @@
+"""Which words of code are displacements to the same thing on both sides, decided over the rows of a family's fields."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, Fields, Read
+from reprodiff.formats.elf.names import EM_386, ET_EXEC
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.words import Differing
+
+
+class Twins(NamedTuple):
+    """Rows of the left side whose words have counterparts on the right: which rows, where on the right (the offset of
+    the word), what both sides hold, and whether the words are the same bytes."""
+
+    rows: Any
+    others: Any
+    left: Read
+    right: Read
+    equal: Any
+
+
+def twins(both: Both, pair: Pair, fields: Fields) -> Twins:
+    """Read the words of rows of the left side and their counterparts on the right."""
+    pieces = both.pieces(pair)
+    headed, anchored = bool(fields.head.any()), bool(fields.anchor.any())
+    at, head, anchor = fields.at, fields.at + fields.head, fields.at + fields.anchor
+    others = pieces.to(at)
+    heads = pieces.to(head) if headed else others
+    anchors = pieces.to(anchor) if anchored else others
+    fits = (others >= 0) & (pieces.to(at + fields.size - 1) == others + fields.size - 1) & (anchors >= 0)
+    fits &= others + fields.size <= pair.two.size
+    if headed:
+        fits &= (fields.head == 0) | ((heads >= 0) & (pieces.to(head + 3) == heads + 3) & (heads + 4 <= pair.two.size))
+    rows = np.flatnonzero(fits)
+    chosen = fields.take(rows)
+    one = both.left.read(pair.one, chosen, at[rows], head[rows], anchor[rows])
+    two = both.right.read(pair.two, chosen, others[rows], heads[rows], anchors[rows])
+    equal = (one.word == two.word) & (one.head == two.head)
+    return Twins(rows, others[rows], one.read, two.read, equal)
+
+
+def follow(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept the differing words of code that refer to the same thing on both sides."""
+    image = both.left.image
+    # Where nothing moved no pointer follows.
+    if both.family is None or both.still:
+        return
+    fields = both.left.sweep(pair.one)
+    if image.type != ET_EXEC and image.machine != EM_386:
+        fields = fields.take(np.flatnonzero(fields.role != ABSOLUTE))
+    if not len(fields.at):
+        return
+    tops = np.where(fields.head != 0, fields.at + fields.head, -1)
+    own = _touched(found, fields.at, fields.size)
+    known = np.unique(tops[tops >= 0])
+    upper = known[_touched(found, known, np.full(len(known), 4))]
+    rows = np.union1d(own, np.flatnonzero(np.isin(tops, np.union1d(upper, tops[own]))) if len(known) else own)
+    rows = rows[tops[rows] < 0] if not len(known) else rows
+    pairs = twins(both, pair, fields.take(rows))
+    good = np.zeros(len(rows), bool)
+    again = fields.kind[rows] == AGAIN
+    same = (pairs.left.core == pairs.right.core) & (pairs.left.head == pairs.right.head)
+    good[pairs.rows] = same & (again[pairs.rows] | both.addresses.same(pairs.left.target, pairs.right.target))
+    plain = good & ~again
+    found.close(fields.at[rows[plain]], fields.size[rows[plain]])
+    if len(known):
+        # What stays open shows that a use of a head is another one; a use that is the same on both sides does not.
+        hidden = ~good & ~again & ~np.isin(rows, own)
+        fine = np.setdiff1d(tops[rows[plain]], tops[rows[hidden]])
+        fine = fine[fine >= 0]
+        also = rows[good & again]
+        fine = np.union1d(fine, fields.at[also[np.isin(tops[also], fine)]])
+        found.close(fine, np.full(len(fine), 4))
+
+
+def _touched(found: Differing, at: Any, size: Any) -> Any:
+    """Return which words, in order, have a byte that differs."""
+    places = found.one[found.open]
+    if not len(places) or not len(at):
+        return np.zeros(0, np.int64)
+    index = np.searchsorted(at, places, "right") - 1
+    inside = (index >= 0) & (places - at[np.maximum(index, 0)] < size[np.maximum(index, 0)])
+    return np.unique(index[inside])
+
+
+def stale(both: Both, pair: Pair) -> list[tuple[int, int, int, int, int]]:
+    """Return (left offset, right offset, size, left target, right target) of displacements that are the same on both
+    sides although what they led to moved."""
+    image = both.left.image
+    if both.family is None or image.type == 1 or both.still:
+        return []
+    fields = both.left.sweep(pair.one)
+    fields = fields.take(np.flatnonzero((fields.role != ABSOLUTE) & (fields.kind != AGAIN)))
+    pairs = twins(both, pair, fields)
+    left, right = pairs.left.target, pairs.right.target
+    bad = pairs.equal & both.addresses.covered(left) & ~both.addresses.same(left, right)
+    return [
+        (int(fields.at[row]), int(other), int(fields.size[row]), int(one), int(two))
+        for row, other, one, two in zip(
+            pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
+        )
+    ]
