@@ -149,7 +149,16 @@ def find(code: bytes, place: int, starts: list[int], marks: Marks) -> Fields:
     tops = np.where(tops < 0, -1, tops * 4)
     far = np.where(tops < 0, 0, tops - places)
     size = np.where(kinds >> FORM == WORD, 8, 4).astype(np.int8)
-    return Fields(places, size, kinds, far, far, np.zeros(len(places), np.int8), np.arange(len(words)) * 4)
+    return Fields(
+        places,
+        size,
+        kinds,
+        far,
+        np.full(len(places), 4, np.int8),
+        far,
+        np.zeros(len(places), np.int8),
+        np.arange(len(words)) * 4,
+    )
 
 
 def _copies(words: Any, base: Any) -> tuple[Any, Any, tuple[Any, Any, Any]]:

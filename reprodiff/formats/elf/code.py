@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, Fields, Read
-from reprodiff.formats.elf.names import EM_386, ET_EXEC
-from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, ROLE, Fields, Read
+from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
+from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing
 
 
@@ -32,7 +32,8 @@ def twins(both: Both, pair: Pair, fields: Fields) -> Twins:
     fits = (others >= 0) & (pieces.to(at + fields.size - 1) == others + fields.size - 1) & (anchors >= 0)
     fits &= others + fields.size <= pair.two.size
     if headed:
-        fits &= (fields.head == 0) | ((heads >= 0) & (pieces.to(head + 3) == heads + 3) & (heads + 4 <= pair.two.size))
+        fits &= (fields.head == 0) | ((heads >= 0) & (pieces.to(head + fields.top - 1) == heads + fields.top - 1))
+        fits &= heads + fields.top <= pair.two.size
     rows = np.flatnonzero(fits)
     chosen = fields.take(rows)
     one = both.left.read(pair.one, chosen, at[rows], head[rows], anchor[rows])
@@ -54,8 +55,10 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
         return
     tops = np.where(fields.head != 0, fields.at + fields.head, -1)
     own = _touched(found, fields.at, fields.size)
-    known = np.unique(tops[tops >= 0])
-    upper = known[_touched(found, known, np.full(len(known), 4))]
+    known, first = np.unique(tops, return_index=True)
+    known, first = known[known >= 0], first[known >= 0]
+    width = fields.top[first]
+    upper = known[_touched(found, known, width)]
     rows = np.union1d(own, np.flatnonzero(np.isin(tops, np.union1d(upper, tops[own]))) if len(known) else own)
     rows = rows[tops[rows] < 0] if not len(known) else rows
     pairs = twins(both, pair, fields.take(rows))
@@ -72,7 +75,11 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
         fine = fine[fine >= 0]
         also = rows[good & again]
         fine = np.union1d(fine, fields.at[also[np.isin(tops[also], fine)]])
-        found.close(fine, np.full(len(fine), 4))
+        places = np.concatenate([known, fields.at[also]])
+        sizes = np.concatenate([width, fields.size[also]])
+        chosen = np.flatnonzero(np.isin(places, fine))
+        chosen = chosen[np.argsort(places[chosen], kind="stable")]
+        found.close(places[chosen], sizes[chosen])
 
 
 def _touched(found: Differing, at: Any, size: Any) -> Any:
@@ -87,18 +94,36 @@ def _touched(found: Differing, at: Any, size: Any) -> Any:
 
 def stale(both: Both, pair: Pair) -> list[tuple[int, int, int, int, int]]:
     """Return (left offset, right offset, size, left target, right target) of displacements that are the same on both
-    sides although what they led to moved."""
+    sides although what they led to moved. A number that is no displacement counts where it is the address at which
+    something begins: it may be a mere number, but hardly is."""
     image = both.left.image
-    if both.family is None or image.type == 1 or both.still:
+    if both.family is None or image.type == ET_REL or both.still:
         return []
     fields = both.left.sweep(pair.one)
-    fields = fields.take(np.flatnonzero((fields.role != ABSOLUTE) & (fields.kind != AGAIN)))
+    wanted = fields.kind != AGAIN
+    if image.type != ET_EXEC or image.machine in {EM_386, EM_X86_64}:
+        wanted &= fields.role != ABSOLUTE
+    fields = fields.take(np.flatnonzero(wanted))
     pairs = twins(both, pair, fields)
     left, right = pairs.left.target, pairs.right.target
     bad = pairs.equal & both.addresses.covered(left) & ~both.addresses.same(left, right)
-    return [
-        (int(fields.at[row]), int(other), int(fields.size[row]), int(one), int(two))
-        for row, other, one, two in zip(
-            pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
-        )
-    ]
+    found = []
+    for row, other, one, two in zip(
+        pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
+    ):
+        if fields.kind[row] & ROLE != ABSOLUTE or _begins(both, one):
+            found.append((int(fields.at[row]), int(other), int(fields.size[row]), int(one), int(two)))
+    return found
+
+
+def _begins(both: Both, address: int) -> bool:
+    """Tell whether a function, an object or a string begins at a left address."""
+    pair = both.section_at(address)
+    if pair is None:
+        return False
+    offset = address - pair.one.addr
+    symbol = at_symbol(both.left.named(pair.one), offset)
+    if symbol is not None and symbol.start == offset:
+        return True
+    data = both.left.data(pair.one) if pair.one.stored and not pair.one.code else b""
+    return 0 < offset < len(data) and not data[offset - 1] and data[offset] > 0

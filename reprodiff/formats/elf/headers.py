@@ -134,14 +134,23 @@ def _segments(walk: Walk, both: Both) -> None:
                 s.number for s in others if s.number in set(both.to_right.values())
             ] and _ends(one, inside) == _ends(two, others)
         else:
-            # Only the table of segments itself lies outside of all sections.
-            good = _own(left, one) and _own(right, two)
+            # Only the table of segments itself lies outside of all sections, and what is not loaded.
+            good = (_own(left, one) and _own(right, two)) or _apart(both, one, two)
         record = Record(
             walk, table, "elf/segments/segment", (), left.phoff + number * table.size, right.phoff + number * table.size
         )
         for name in moved:
             record.put(name, good)
         record.rest(*moved)
+
+
+def _apart(both: Both, one: Segment, two: Segment) -> bool:
+    """Tell whether two segments that are not loaded are one section each, which correspond: attributes of RISC-V."""
+    found = []
+    for image, segment in ((both.left.image, one), (both.right.image, two)):
+        place = segment.offset, segment.filesz, segment.vaddr, segment.paddr, segment.memsz
+        found.append([s.number for s in image.sections if (s.offset, s.stored, 0, 0, 0) == place and not s.alloc])
+    return len(found[0]) == len(found[1]) == 1 and both.to_right.get(found[0][0]) == found[1][0]
 
 
 def _own(image: Image, segment: Segment) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_X86_64
+from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_RISCV, EM_X86_64
 from reprodiff.formats.elf.words import gather
 
 # What a row counts from: the file's global pointer, an instruction (a branch within code; data as well), nothing.
@@ -48,7 +48,8 @@ class Fields(NamedTuple):
     at      offset of the word, once for each
     size    its bytes: 2, 4 or 8
     kind    GLOBAL, BRANCH, DATA or ABSOLUTE, and the form
-    head    how far from `at` the 4-byte word with the other part of the target is, 0 where there is none
+    head    how far from `at` the word with the other part of the target is, 0 where there is none
+    top     the bytes of that: 2 or 4
     anchor  how far from `at` the instruction is from which it counts
     bias    what is added to the place of that
     starts  offsets of all instructions
@@ -58,6 +59,7 @@ class Fields(NamedTuple):
     size: Any
     kind: Any
     head: Any
+    top: Any
     anchor: Any
     bias: Any
     starts: Any
@@ -68,8 +70,8 @@ class Fields(NamedTuple):
 
     def take(self, chosen: Any) -> "Fields":
         """Return some of the rows, without the instructions."""
-        at, size, kind, head, anchor, bias = (column[chosen] for column in self[:6])
-        return Fields(at, size, kind, head, anchor, bias, self.starts[:0])
+        at, size, kind, head, top, anchor, bias = (column[chosen] for column in self[:7])
+        return Fields(at, size, kind, head, top, anchor, bias, self.starts[:0])
 
     @property
     def role(self) -> Any:
@@ -99,17 +101,19 @@ class Family(NamedTuple):
     read   kinds, words, words at the heads, the addresses that they count from and those of the words to what they hold,
            as arrays
     batch  how much code is looked at together
+    pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
     find: Callable[[bytes, int, list[int], Marks], Fields]
     read: Callable[[Any, Any, Any, Any, Any], Read]
     batch: int = 1 << 25
+    pointer: Callable[[Any], int] | None = None
 
 
 def nothing() -> Fields:
     """Return no fields."""
     empty = np.zeros(0, np.int64)
-    return Fields(empty, empty, empty, empty, empty, empty, empty)
+    return Fields(empty, empty, empty, empty, empty, empty, empty, empty)
 
 
 def joined(parts: list[Fields]) -> Fields:
@@ -117,6 +121,21 @@ def joined(parts: list[Fields]) -> Fields:
     if len(parts) < 2:
         return parts[0] if parts else nothing()
     return Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def rows(parts: list[tuple[Any, int, int, Any]], starts: Any, places: Any, size: Any) -> Fields:
+    """Return fields from lists of instructions.
+
+    parts: (numbers, form, role, numbers of heads or None) each; what has a head counts from it.
+    places, size: offset and bytes of every instruction.
+    """
+    numbers = np.concatenate([part[0] for part in parts]).astype(np.int64)
+    kind = np.concatenate([np.full(len(part[0]), part[1] << FORM | part[2]) for part in parts])
+    heads = np.concatenate([part[0] if part[3] is None else part[3] for part in parts]).astype(np.int64)
+    order = np.argsort(numbers, kind="stable")
+    numbers, kind, heads = numbers[order], kind[order], heads[order]
+    far = places[heads] - places[numbers]
+    return Fields(places[numbers], size[numbers], kind, far, size[heads], far, np.zeros(len(far), np.int8), starts)
 
 
 def words(data: Any, at: Any, size: Any, order: str) -> Any:
@@ -146,4 +165,8 @@ def family(machine: int, wide: bool, order: str) -> Family | None:
         from reprodiff.formats.elf import aarch64
 
         return aarch64.FAMILY
+    if machine == EM_RISCV and order == "<":
+        from reprodiff.formats.elf import riscv
+
+        return riscv.family(wide)
     return None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_X86_64
+from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_RISCV, EM_X86_64
 
 MOST = 3
 BEHIND = 48
@@ -42,6 +42,7 @@ def _engine(machine: int, order: str) -> Any:
         EM_X86_64: (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
         EM_386: (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
         EM_AARCH64: (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
+        EM_RISCV: (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
     }
     if machine not in known or order != "<":
         return None

@@ -15,6 +15,7 @@ from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_AARCH64,
+    EM_RISCV,
     EM_X86_64,
     ET_EXEC,
     ET_REL,
@@ -34,12 +35,11 @@ from reprodiff.formats.elf.parts import decoded
 from reprodiff.formats.elf.pieces import (
     Symbol,
 )
-from reprodiff.formats.elf.words import gather
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
 # Symbols that say what kind of code or data begins (ELF for the Arm architectures, RISC-V ELF psABI).
-MAPPED = {EM_AARCH64}
+MAPPED = {EM_AARCH64, EM_RISCV}
 MAPPING = re.compile(rb"\$([atdx])(?:\.|$|rv)")
 
 
@@ -58,7 +58,7 @@ class Side:
         self._relative: dict[int, int] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
-        self.pointer = 0
+        self._pointer: int | None = None
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -224,11 +224,33 @@ class Side:
         word = instructions.words(data, at, fields.size, order)
         upper = np.zeros(len(word), np.int64)
         headed = np.flatnonzero(fields.head)
-        upper[headed] = gather(data, head[headed], 4, order, signed=False)
+        upper[headed] = instructions.words(data, head[headed], fields.top[headed], order)
         role = fields.role
-        base = np.where(role == instructions.GLOBAL, self.pointer, section.place + anchor + fields.bias)
-        base = np.where(role == instructions.ABSOLUTE, 0, base)
+        base = np.where(role == instructions.ABSOLUTE, 0, section.place + anchor + fields.bias)
+        if (role == instructions.GLOBAL).any():
+            base = np.where(role == instructions.GLOBAL, self.pointer, base)
         return instructions.Held(word, upper, self.family.read(fields.kind, word, upper, base, section.place + at))
+
+    @property
+    def pointer(self) -> int:
+        """The global pointer, 0 where it is not known: what a symbol says that the linker makes."""
+        if self._pointer is None:
+            self._pointer = self._global()
+        return self._pointer
+
+    def _global(self) -> int:
+        names = {EM_RISCV: b"__global_pointer$"}
+        wanted = names.get(self.image.machine)
+        for table in self.image.sections:
+            if table.type != SHT_SYMTAB or wanted is None or table.compressed:
+                continue
+            strings = self.image.linked(table)
+            text = self.data(strings) if strings else b""
+            places = {match.start() for match in re.finditer(re.escape(wanted) + rb"(?=\0)", text)}
+            for name, _info, _other, shndx, value, _size in self.image.symbols(self.data(table)) if places else ():
+                if name in places and shndx and string(text, name) == wanted:
+                    return value
+        return self.family.pointer(self) if self.family is not None and self.family.pointer is not None else 0
 
     def targets(self, section: Section, fields: instructions.Fields) -> tuple[Any, Any]:
         """Return where code of a section refers to data, and the addresses it refers to."""
@@ -254,7 +276,7 @@ class Side:
             held = self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read
             headed = np.flatnonzero(rows.head)
             _put(code, rows.at, rows.size, held.core, self.image.order)
-            _put(code, (rows.at + rows.head)[headed], np.full(len(headed), 4), held.head[headed], self.image.order)
+            _put(code, (rows.at + rows.head)[headed], rows.top[headed], held.head[headed], self.image.order)
         return code.tobytes(), fields
 
     def marks(self, section: Section) -> instructions.Marks:

@@ -33,6 +33,8 @@ from reprodiff.formats.elf.symbols import agreed
 from reprodiff.formats.elf.units import inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
+# How far from the data that it serves a global pointer is: half of what 12 bits reach.
+POINTER_FAR = 0x800
 # What link-time optimization and section names of one translation unit end in.
 HASH = re.compile(rb"\.[0-9a-f]{8,16}(?:\.[0-9a-f]{8,16})?$")
 
@@ -286,8 +288,20 @@ class Both:
             size = self.left.image.layout.header.size
             if heads[0] is not None and heads[1] is not None and all(p[0] >= heads[0] + size for p in parts):
                 parts.append((heads[0], size, heads[1], size, Pieces(identity(size, size))))
-            self._addresses = Addresses(parts)
+            found = Addresses(parts)
+            pointer = self._pointer(found)
+            self._addresses = Addresses([*parts, pointer]) if pointer else found
         return self._addresses
+
+    def _pointer(self, addresses: Addresses) -> tuple[int, int, int, int, Pieces] | None:
+        """Return the global pointers of both sides as a part of the map where they lie in no section and as far behind
+        or before what corresponds as linkers place them."""
+        one, two = self.left.pointer, self.right.pointer
+        if not one or not two or addresses.covered(np.array([one], np.int64))[0]:
+            return None
+        if not any(addresses.one(one + far, two + far) for far in (-POINTER_FAR, POINTER_FAR)):
+            return None
+        return one, 1, two, 1, Pieces(identity(1, 1))
 
 
 def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:

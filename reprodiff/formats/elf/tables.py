@@ -287,7 +287,9 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         same = numbers[0] == numbers[1]
     else:
         same = np.where(numbers[0] < len(mapped), mapped[np.minimum(numbers[0], len(mapped) - 1)], -1) == numbers[1]
-    good = {"r_offset": _places(both, pair, x, y), "r_info": same & (types[0] == types[1])}
+    # An entry of nothing but zeros applies nowhere.
+    nowhere = (types[0] == 0) & (types[1] == 0) & (x["r_offset"] == 0) & (y["r_offset"] == 0)
+    good = {"r_offset": _places(both, pair, x, y) | nowhere, "r_info": same & (types[0] == types[1])}
     if kind == "rela":
         good["r_addend"] = _addends(both, symbols_pair, x, y, numbers[0], types[0])
         _initialisers(walk, both, x, y, types[0], good)

@@ -186,9 +186,9 @@ def _find(code: bytes, _place: int, starts: list[int], _marks: Marks, wide: bool
     if not wide:
         kinds[kinds == RIP] = ABSOLUTE
     none = np.zeros(len(there), np.int8)
-    return Fields(
-        there + field[there], none + np.int8(4), kinds, none, none, (length[there] - field[there]).view(np.int8), places
-    )
+    four = none + np.int8(4)
+    bias = (length[there] - field[there]).view(np.int8)
+    return Fields(there + field[there], four, kinds, none, four, none, bias, places)
 
 
 def _read(kind: Any, word: Any, _head: Any, base: Any, _place: Any) -> Read:
