@@ -92,10 +92,18 @@ def _touched(found: Differing, at: Any, size: Any) -> Any:
     return np.unique(index[inside])
 
 
-def stale(both: Both, pair: Pair) -> list[tuple[int, int, int, int, int]]:
-    """Return (left offset, right offset, size, left target, right target) of displacements that are the same on both
-    sides although what they led to moved. A number that is no displacement counts where it is the address at which
-    something begins: it may be a mere number, but hardly is."""
+class Stale(NamedTuple):
+    """A displacement that is the same on both sides although what it led to moved: its words as (left offset, right
+    offset, size) and what it leads to."""
+
+    words: list[tuple[int, int, int]]
+    left: int
+    right: int
+
+
+def stale(both: Both, pair: Pair) -> list[Stale]:
+    """Return the displacements that stayed as they were. A number that is no displacement counts where it is the address
+    at which something begins: it may be a mere number, but hardly is."""
     image = both.left.image
     if both.family is None or image.type == ET_REL or both.still:
         return []
@@ -112,7 +120,12 @@ def stale(both: Both, pair: Pair) -> list[tuple[int, int, int, int, int]]:
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
     ):
         if fields.kind[row] & ROLE != ABSOLUTE or _begins(both, one):
-            found.append((int(fields.at[row]), int(other), int(fields.size[row]), int(one), int(two)))
+            at, far = int(fields.at[row]), int(fields.head[row])
+            words = [(at, int(other), int(fields.size[row]))]
+            if far:
+                top = int(both.pieces(pair).to(np.array([at + far], np.int64))[0])
+                words.append((at + far, top, int(fields.top[row])))
+            found.append(Stale(sorted(words), int(one), int(two)))
     return found
 
 

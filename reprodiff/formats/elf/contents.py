@@ -92,12 +92,19 @@ def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> Non
     """Put displacements of code that are the same on both sides although what they led to moved."""
     if not len(stream.left) or not len(stream.right):
         return
-    for a, b, size, left, right in code.stale(both, pair)[:STALE_MAX]:
+    for found in code.stale(both, pair)[:STALE_MAX]:
+        a = found.words[0][0]
         symbol = at_symbol(both.left.named(pair.one), a)
         name = symbol.name if symbol else b"%#x" % (pair.one.addr + a)
-        spans = (a + stream.one, a + size + stream.one), (b + stream.two, b + size + stream.two)
-        shown = f"leads to {left:#x}", f"leads to {right:#x}, which is something else"
-        walk.put(f"{where}/function[*]", (name,), *spans, RAW, shown=shown)
+        runs = [
+            ((one + stream.one, one + size + stream.one), (two + stream.two, two + size + stream.two))
+            for one, two, size in found.words
+        ]
+        whole = [(min(run[side][0] for run in runs), max(run[side][1] for run in runs)) for side in (0, 1)]
+        shown = f"leads to {found.left:#x}", f"leads to {found.right:#x}, which is something else"
+        walk.put(
+            f"{where}/function[*]", (name,), whole[0], whole[1], RAW, runs=runs if len(runs) > 1 else None, shown=shown
+        )
 
 
 def _span(piece: Piece, stream: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -386,5 +393,7 @@ def _code_shown(both: Both, pair: Pair, stream: Stream, l0: int, l1: int, r0: in
         (both.right, pair.two, stream.right, r0, r1),
     ):
         starts = side.fields(section, np.array([start], np.int64)).starts.tolist()
-        texts_of.append(instructions(data, start, min(stop, start + 32), section.addr, machine, order, starts))
+        thumb = side.thumb(section, start)
+        last = min(stop, start + 32)
+        texts_of.append(instructions(data, start, last, section.addr, machine, order, starts, thumb=thumb))
     return texts_of[0], texts_of[1]

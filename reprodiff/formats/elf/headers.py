@@ -6,6 +6,7 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, Segment
 from reprodiff.formats.elf.names import (
+    PT_GNU_RELRO,
     PT_LOAD,
     SHF_ALLOC,
     SHF_TLS,
@@ -78,6 +79,9 @@ def _order(order: str) -> Any:
     return "little" if order == "<" else "big"
 
 
+PAGES = (0x1000, 0x4000, 0x10000)
+
+
 def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
     """Return the sections that a segment holds, by file offset, or by address for those without bytes."""
     found = []
@@ -103,11 +107,15 @@ def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     start = 0 if segment.offset == 0 else first.addr - segment.vaddr
     stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
     bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
+    end, reached = last.addr + last.size, segment.vaddr + segment.memsz
+    if segment.type == PT_GNU_RELRO and any(reached == -(-end // page) * page for page in PAGES):
+        # Some linkers protect whole pages.
+        end = reached
     return (
         head,
         start,
         stop,
-        last.addr + last.size - segment.vaddr - segment.memsz,
+        end - reached,
         segment.paddr - segment.vaddr,
         *sorted(bias),
     )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_RISCV, EM_X86_64
+from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64
 from reprodiff.formats.elf.words import gather
 
 # What a row counts from: the file's global pointer, an instruction (a branch within code; data as well), nothing.
@@ -123,6 +123,18 @@ def joined(parts: list[Fields]) -> Fields:
     return Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def begins(halves: Any, wide: Any, starts: list[int]) -> Any:
+    """Return at which halves of code instructions begin, as bool; wide: which take two halves if they begin there.
+
+    One begins behind each half that does not begin a wide one, whatever that half is; in a run of others every second.
+    """
+    count = len(halves)
+    sure = np.append(True, ~wide[:-1])
+    sure[np.array([start // 2 for start in starts if start // 2 < count], np.int64)] = True
+    numbers = np.arange(count)
+    return (numbers - np.maximum.accumulate(np.where(sure, numbers, 0))) & 1 == 0
+
+
 def rows(parts: list[tuple[Any, int, int, Any]], starts: Any, places: Any, size: Any) -> Fields:
     """Return fields from lists of instructions.
 
@@ -165,6 +177,10 @@ def family(machine: int, wide: bool, order: str) -> Family | None:
         from reprodiff.formats.elf import aarch64
 
         return aarch64.FAMILY
+    if machine == EM_ARM and order == "<" and not wide:
+        from reprodiff.formats.elf import arm
+
+        return arm.FAMILY
     if machine == EM_RISCV and order == "<":
         from reprodiff.formats.elf import riscv
 

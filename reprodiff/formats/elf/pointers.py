@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf import code, debug
+from reprodiff.formats.elf.instructions import signed
 from reprodiff.formats.elf.names import ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
@@ -38,6 +39,13 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         4, 1 if tables else 4, one.addr,
         lambda s, o, ones, twos: addresses.same(one.place + s + ones, two.place + o + twos), signed=True,
     )  # fmt: skip
+    if one.name.startswith((b".ARM.exidx", b".ARM.extab")):
+        # Distances of 31 bits.
+        found.accept(
+            4, 4, one.addr,
+            lambda s, o, ones, twos: (ones >= 0) & (twos >= 0)
+            & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
+        )  # fmt: skip
     if one.name == b".eh_frame":
         # Each record's distance to its CIE, where records before it grew.
         found.accept(

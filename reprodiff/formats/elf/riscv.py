@@ -22,6 +22,7 @@ from reprodiff.formats.elf.instructions import (
     Fields,
     Marks,
     Read,
+    begins,
     nothing,
     rows,
     signed,
@@ -38,18 +39,6 @@ _STACK = 32
 _DATA = ord("d")
 _WRITES = np.zeros(128, bool)
 _WRITES[[0x03, 0x13, AUIPC, 0x1B, 0x2F, 0x33, LUI, 0x3B, JALR, JAL, SYSTEM]] = True
-
-
-def begins(halves: Any, wide: Any, starts: list[int]) -> Any:
-    """Return at which halves of code instructions begin, as bool; wide: which take two halves if they begin there.
-
-    One begins behind each half that does not begin a wide one, whatever that half is; in a run of others every second.
-    """
-    count = len(halves)
-    sure = np.append(True, ~wide[:-1])
-    sure[np.array([start // 2 for start in starts if start // 2 < count], np.int64)] = True
-    numbers = np.arange(count)
-    return (numbers - np.maximum.accumulate(np.where(sure, numbers, 0))) & 1 == 0
 
 
 def find(code: bytes, _place: int, starts: list[int], marks: Marks, wide: bool) -> Fields:

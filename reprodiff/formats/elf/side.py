@@ -3,6 +3,7 @@
 import re
 import struct
 from bisect import bisect_left
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
-    EM_AARCH64,
+    EM_ARM,
     EM_RISCV,
     EM_X86_64,
     ET_EXEC,
     ET_REL,
+    MAPPED,
     RELATIVE,
     SHN_LORESERVE,
+    SHT_ARM_EXIDX,
     SHT_DYNSYM,
     SHT_NOBITS,
     SHT_RELA,
@@ -38,8 +41,7 @@ from reprodiff.formats.elf.pieces import (
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
-# Symbols that say what kind of code or data begins (ELF for the Arm architectures, RISC-V ELF psABI).
-MAPPED = {EM_AARCH64, EM_RISCV}
+# What they say of code and data that begins (ELF for the Arm architectures, RISC-V ELF psABI).
 MAPPING = re.compile(rb"\$([atdx])(?:\.|$|rv)")
 
 
@@ -108,6 +110,8 @@ class Side:
         relocatable = self.image.type == ET_REL
         mapped = self.image.machine in MAPPED
         wanted = {STT_FUNC, STT_OBJECT, STT_GNU_IFUNC, STT_TLS}
+        # The lowest bit of the address of a function says what kind of code it is.
+        odd = 1 if self.image.machine == EM_ARM else 0
         for name, info, _other, shndx, value, size in self.image.symbols(self.data(table)):
             kind = info & 15
             if kind == STT_FILE:
@@ -125,7 +129,11 @@ class Side:
             scope = file.rpartition(b"/")[2] if info >> 4 == 0 else b""
             number = seen.get((label, scope), 0)
             seen[label, scope] = number + 1
-            start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
+            if odd and kind in {STT_FUNC, STT_GNU_IFUNC}:
+                start = (value & ~1) - (0 if relocatable else sections[shndx].addr)
+                self._marks.setdefault(shndx, []).append((start, ord("t" if value & 1 else "a")))
+            else:
+                start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
             if 0 <= start <= sections[shndx].size:
                 room = sections[shndx].size - start
                 found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
@@ -157,7 +165,9 @@ class Side:
         ]
 
     def _listed(self) -> list[tuple[int, int]]:
-        """Return (address, size) of all functions that .eh_frame lists."""
+        """Return (address, size) of all functions that .eh_frame lists, on 32-bit Arm .ARM.exidx."""
+        if self.image.machine == EM_ARM and self.image.type != ET_REL:
+            return self._indexed()
         table = self.image.by_name.get(b".eh_frame")
         if table is None or table.type == SHT_NOBITS or self.image.type == ET_REL:
             return []
@@ -170,6 +180,28 @@ class Side:
                 size = int.from_bytes(data[start + 12 : start + 16], order)  # type: ignore[arg-type]
                 found.append((at, size))
         return sorted(set(found))
+
+    def _indexed(self) -> list[tuple[int, int]]:
+        """Return (address, size) of the functions that an index of unwinding lists: each ends where the next begins
+        (Exception Handling ABI for the Arm Architecture, 6)."""
+        tables = [s for s in self.image.sections if s.type == SHT_ARM_EXIDX and s.stored]
+        starts: list[int] = []
+        for table in tables:
+            words = np.frombuffer(self.data(table)[: table.size // 8 * 8], f"{self.image.order}u4")[::2].astype(
+                np.int64
+            )
+            places = instructions.signed(words, 31) + table.addr + np.arange(len(words)) * 8
+            starts += places.tolist()
+        starts = sorted(set(starts))
+        return [(start, stop - start) for start, stop in pairwise(starts)]
+
+    def thumb(self, section: Section, offset: int) -> bool:
+        """Tell whether code at an offset is T32."""
+        if self.image.machine != EM_ARM:
+            return False
+        from reprodiff.formats.elf.arm import is_thumb
+
+        return is_thumb(self.data(section), self.bounds(section), self.marks(section), offset)
 
     def sweep(self, section: Section) -> instructions.Fields:
         """Return the fields of all instructions of a section, without where these begin; kept."""

@@ -10,6 +10,7 @@ from reprodiff.budget import Budget
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.names import (
+    EM_ARM,
     SHF_TLS,
     SHF_WRITE,
     SHT_NOBITS,
@@ -132,8 +133,10 @@ class Pair:
     def _objects(self, left: Side, right: Side, a: bytes, b: bytes) -> list[Piece]:
         """Objects by their symbols, and what lies between them by content."""
         found: list[Piece] = []
+        # What no size says the end of is not all one object.
+        endless = {symbol.start for symbol in left.named(self.one) if not symbol.size}
         for piece in self._by_symbols(left, right):
-            if piece.name is None and piece.l1 > piece.l0 and piece.r1 > piece.r0:
+            if (piece.name is None or piece.l0 in endless) and piece.l1 > piece.l0 and piece.r1 > piece.r0:
                 found += [
                     Piece(piece.l0 + p.l0, piece.l0 + p.l1, piece.r0 + p.r0, piece.r0 + p.r1)
                     for p in by_content(a[piece.l0 : piece.l1], b[piece.r0 : piece.r1])
@@ -288,9 +291,10 @@ class Both:
             size = self.left.image.layout.header.size
             if heads[0] is not None and heads[1] is not None and all(p[0] >= heads[0] + size for p in parts):
                 parts.append((heads[0], size, heads[1], size, Pieces(identity(size, size))))
-            found = Addresses(parts)
+            odd = [(p.one.addr, p.one.size) for p in self.pairs if p.one.code and self.left.image.machine == EM_ARM]
+            found = Addresses(parts, odd)
             pointer = self._pointer(found)
-            self._addresses = Addresses([*parts, pointer]) if pointer else found
+            self._addresses = Addresses([*parts, pointer], odd) if pointer else found
         return self._addresses
 
     def _pointer(self, addresses: Addresses) -> tuple[int, int, int, int, Pieces] | None:

@@ -15,6 +15,7 @@ from reprodiff.formats.elf.names import (
     EM_386,
     EM_X86_64,
     ET_REL,
+    MAPPED,
     RELATIVE,
     SHN_ABS,
     SHN_LORESERVE,
@@ -194,6 +195,11 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     relative = both.left.image.type == ET_REL
     found = (one == two) & ((x["st_shndx"] == 0) | (x["st_shndx"] >= SHN_LORESERVE))
     local = relative | (((x["st_info"] & 15) == STT_TLS) & ((y["st_info"] & 15) == STT_TLS))
+    if not relative:
+        # Nor is what is not loaded: its symbols count from its start.
+        apart = np.zeros(0x10000, bool)
+        apart[[p.one.number for p in both.pairs if not p.one.alloc and p.one.number < SHN_LORESERVE]] = True
+        local = local | apart[x["st_shndx"]]
     inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
     found |= inside & ~local & both.addresses.same(one, two) if not relative else False
     if local.any() if hasattr(local, "any") else local:
@@ -210,9 +216,27 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
         ends = (one == two) & inside & ~np.isin(one, _covered(both, one))
+        found |= _within(
+            both, x, y, np.flatnonzero(inside & ~local & ~found & (x["st_info"] == 0) & (y["st_info"] == 0))
+        )
         found |= ends | (inside & ~local & _behind(both, x, y))
         # Some linkers place _DYNAMIC and their like in no section.
         found |= (x["st_shndx"] == SHN_ABS) & (y["st_shndx"] == SHN_ABS) & both.addresses.same(one, two)
+    return found
+
+
+def _within(both: Both, x: Any, y: Any, chosen: Any) -> Any:
+    """Tell which labels lie in a function of code that is another one on the right, on both sides: they say where it has
+    data or another kind of code, and what became of it is told there."""
+    found = np.zeros(len(x), bool)
+    if both.left.image.machine not in MAPPED:
+        return found
+    for index in chosen.tolist():
+        pair = both.by_index.get(int(x["st_shndx"][index]))
+        if pair is not None and pair.one.code:
+            offset, other = int(x["st_value"][index]) - pair.one.addr, int(y["st_value"][index]) - pair.two.addr
+            piece = both.pieces(pair).find(offset)
+            found[index] = piece is not None and not piece.equal and piece.r0 <= other < piece.r1
     return found
 
 

@@ -105,8 +105,11 @@ class Differing:
 class Addresses:
     """The map of the address spaces: every allocated section pair in one table."""
 
-    def __init__(self, parts: list[tuple[int, int, int, int, Pieces]]) -> None:
-        """parts: (left address, left size, right address, right size, map) of the sections."""
+    def __init__(
+        self, parts: list[tuple[int, int, int, int, Pieces]], odd: list[tuple[int, int]] | None = None
+    ) -> None:
+        """parts: (left address, left size, right address, right size, map) of the sections; odd: (left address, size)
+        of those in which the lowest bit of an address is none of it."""
         parts = sorted((p for p in parts if len(p[4].pieces)), key=lambda p: p[0])
         self.starts = _join([p[4].starts + p[0] for p in parts])
         self.lengths = _join([p[4].lengths for p in parts])
@@ -114,12 +117,21 @@ class Addresses:
         self.others = _join([p[4].others for p in parts])
         self.alike = _join([p[4].alike for p in parts]).astype(bool)
         self.tails = _join([p[4].tails for p in parts])
+        self.odd = odd or []
         ends: dict[int, int] = {p[0] + p[1]: p[2] + p[3] for p in parts}
         self.ends = np.array(sorted(ends), np.int64)
         self.right_ends = np.array([ends[end] for end in sorted(ends)], np.int64)
 
     def same(self, one: Any, two: Any) -> Any:
         """Tell of pairs of addresses, as arrays, whether they are the same place."""
+        found = self._same(one, two)
+        for start, size in self.odd:
+            chosen = np.flatnonzero(~found & (one & two & 1 != 0) & (one > start) & (one <= start + size))
+            if len(chosen):
+                found[chosen] = self._same(one[chosen] - 1, two[chosen] - 1)
+        return found
+
+    def _same(self, one: Any, two: Any) -> Any:
         if not len(self.starts):
             return np.zeros(len(one), bool)
         index = np.maximum(np.searchsorted(self.starts, one, "right") - 1, 0)
