@@ -437,6 +437,11 @@ def read(kind: Any, word: Any, head: Any, base: Any, _place: Any) -> Read:
     return Read(np.where(swapped, _swap(core), core), upper, (base + far) & 0xFFFFFFFF)
 
 
+def form_of_half(*, long: bool) -> int:
+    """Return the form of MOVT, in T32 or not; its target has what the instruction gives in the upper half."""
+    return W_HALVES if long else A_HALVES
+
+
 def is_thumb(code: bytes, starts: list[int], marks: Marks, offset: int) -> bool:
     """Tell whether code at an offset is T32."""
     halves = np.frombuffer(code[: len(code) // 4 * 4], "<u2").astype(np.int64)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import code, debug
+from reprodiff.formats.elf import code, debug, inplace
 from reprodiff.formats.elf.instructions import signed
 from reprodiff.formats.elf.names import ET_REL
 from reprodiff.formats.elf.pieces import texts
@@ -19,6 +19,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
     """Accept every word of a section that is a pointer to the same thing on both sides."""
     one, two = pair.one, pair.two
     image = both.left.image
+    if image.type == ET_REL:
+        inplace.decide(both, pair, found)
     if not one.alloc:
         debug.decide(both, pair, found)
         return
