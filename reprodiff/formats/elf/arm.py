@@ -448,4 +448,10 @@ def is_thumb(code: bytes, starts: list[int], marks: Marks, offset: int) -> bool:
     return bool(_states(halves, starts, marks)[0][offset // 2]) if offset // 2 < len(halves) else False
 
 
-FAMILY = Family(find, read)
+def _calls(kind: Any, word: Any) -> Any:
+    form = kind >> FORM
+    wide = (form == W_EXCHANGE) | ((form == W_BRANCH) & (word >> 28 & 13 == 13))
+    return wide | (form == A_EXCHANGE) | ((form == A_BRANCH) & (word >> 24 & 1 != 0))
+
+
+FAMILY = Family(find, read, calls=_calls)

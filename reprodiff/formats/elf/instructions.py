@@ -101,12 +101,14 @@ class Family(NamedTuple):
     read   kinds, words, words at the heads, the addresses that they count from and those of the words to what they hold,
            as arrays
     batch  how much code is looked at together
+    calls  kinds and words to whether they call, None where nothing does: what is called begins a function
     pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
     find: Callable[[bytes, int, list[int], Marks], Fields]
     read: Callable[[Any, Any, Any, Any, Any], Read]
     batch: int = 1 << 25
+    calls: Callable[[Any, Any], Any] | None = None
     pointer: Callable[[Any], int] | None = None
 
 

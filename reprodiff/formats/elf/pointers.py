@@ -6,7 +6,7 @@ import numpy as np
 
 from reprodiff.formats.elf import code, debug, inplace
 from reprodiff.formats.elf.instructions import signed
-from reprodiff.formats.elf.names import ET_REL
+from reprodiff.formats.elf.names import EM_RISCV, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing, gather
@@ -61,23 +61,24 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         begins = both.left.references(one)
         if len(begins):
 
+            def into(targets: Any) -> Any:
+                found_in = np.zeros(len(targets), bool)
+                for other in both.pairs:
+                    if other.one.code:
+                        found_in |= (targets >= other.one.place) & (targets < other.one.place + other.one.size)
+                return found_in
+
             def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
                 index = np.searchsorted(begins, starts, "right") - 1
                 start = begins[np.maximum(index, 0)]
                 begin = both.pieces(pair).to(start)
-                into = np.zeros(len(starts), bool)
-                for other in both.pairs:
-                    if other.one.code:
-                        target = one.place + start + ones
-                        into |= (target >= other.one.place) & (target < other.one.place + other.one.size)
-                return (
-                    (index >= 0)
-                    & (begin >= 0)
-                    & into
-                    & addresses.same(one.place + start + ones, two.place + begin + twos)
-                )
+                same = addresses.same(one.place + start + ones, two.place + begin + twos)
+                return (index >= 0) & (begin >= 0) & into(one.place + start + ones) & same
 
             found.accept(4, 4, one.addr, entries, signed=True)
+            if image.type == ET_EXEC and image.machine == EM_RISCV:
+                # Addresses of half a word, where all of them fit into it.
+                found.accept(4, 4, one.addr, lambda s, _o, ones, twos: (s >= begins[0]) & into(ones) & addresses.same(ones, twos))  # fmt: skip
 
 
 def _lengths(both: Both, pair: Pair, found: Differing) -> Any:

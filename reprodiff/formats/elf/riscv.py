@@ -219,6 +219,11 @@ def _read(kind: Any, word: Any, head: Any, base: Any, _place: Any, wide: bool) -
     return Read(core, np.where(paired | again, head & ~part, 0), target)
 
 
+def _calls(kind: Any, word: Any) -> Any:
+    form = kind >> FORM
+    return ((form == J20) | (form == LOW_I)) & ((word >> 7) & 31 != 0)
+
+
 def _pointer(side: Any) -> int:
     """Return the global pointer that the start of a program sets: ADDI of gp to what AUIPC gave it."""
     for section in side.image.sections:
@@ -234,4 +239,4 @@ def _pointer(side: Any) -> int:
 
 def family(wide: bool) -> Family:
     """Return what is known of machines of 64 or 32 bits."""
-    return Family(partial(find, wide=wide), partial(_read, wide=wide), pointer=_pointer)
+    return Family(partial(find, wide=wide), partial(_read, wide=wide), calls=_calls, pointer=_pointer)

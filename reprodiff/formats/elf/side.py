@@ -164,6 +164,27 @@ class Side:
             (at - section.addr, size) for at, size in places[first:last] if at + size <= section.addr + section.size
         ]
 
+    def functions(self, section: Section) -> list[tuple[int, int]]:
+        """Return (offset, size) of functions of a section without symbols: what a table lists, and where compilers write
+        none for all functions, what is called, each up to the next."""
+        listed = self.ranges(section)
+        calls = self.family.calls if self.family is not None else None
+        # The index of Arm says where functions begin only, so that one may stand for all that follow.
+        most = 2 * sum(size for _start, size in listed) > section.size and self.image.machine != EM_ARM
+        if calls is None or most or self.image.type == ET_REL:
+            return listed
+        starts = {0, *(start for start, _size in listed)}
+        for code in self.image.sections:
+            if not code.code or not code.stored:
+                continue
+            fields = self.sweep(code)
+            rows = fields.take(np.flatnonzero(fields.role == instructions.BRANCH))
+            held = self.read(code, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor)
+            target = held.read.target[calls(rows.kind, held.word)] - section.addr
+            starts.update(target[(target >= 0) & (target < section.size)].tolist())
+        ordered = sorted(starts)
+        return [(start, stop - start) for start, stop in pairwise([*ordered, section.size])]
+
     def _listed(self) -> list[tuple[int, int]]:
         """Return (address, size) of all functions that .eh_frame lists, on 32-bit Arm .ARM.exidx."""
         if self.image.machine == EM_ARM and self.image.type != ET_REL:

@@ -147,9 +147,19 @@ class Pair:
         return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
-        if left.named(self.one) and right.named(self.two):
+        named = left.named(self.one), right.named(self.two)
+        # A few names, of a file without symbols but those that it exports, leave most functions without one.
+        few = (
+            left.family is not None
+            and left.family.calls is not None
+            and any(
+                2 * sum(symbol.size for symbol in symbols) < section.size
+                for symbols, section in zip(named, (self.one, self.two), strict=True)
+            )
+        )
+        if all(named) and not few:
             return self._by_symbols(left, right)
-        ones, twos = left.ranges(self.one), right.ranges(self.two)
+        ones, twos = left.functions(self.one), right.functions(self.two)
         if not ones or not twos:
             return identity(self.one.size, self.two.size)
         from reprodiff.formats.elf.functions import alike
