@@ -7,8 +7,9 @@ from reprodiff.budget import Budget
 from reprodiff.comparison import Change, Comparison
 from reprodiff.errors import ReprodiffError
 from reprodiff.findings import Claimed, Explanation
+from reprodiff.layout import emit
 from reprodiff.prove import same_bytes
-from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
+from reprodiff.rewrite import Rulebook, canonical, rewrite
 from reprodiff.rules import CLAMP, Drop, Policy, Reencode, Rule, Set, Sort
 from reprodiff.tree import Leaf
 

@@ -31,9 +31,8 @@ class Run(Protocol):
 class Evidence:
     """What a rule's claim may look at: the stream pair around a change."""
 
-    def __init__(self, comparison: Comparison, outer: "Evidence | None", run: Run) -> None:
+    def __init__(self, comparison: Comparison, run: Run) -> None:
         self.comparison = comparison
-        self.outer = outer
         self.run = run
         self.where = ""
         self._known: dict[Callable[..., Any], Any] = {}

@@ -36,7 +36,7 @@ EXAMPLES = 3
 def explain(top: Comparison, rules_for: Callable[[str], Rules]) -> Explanation:
     """Ask the rules about every change of a comparison and of all inside it."""
     run = _Run(rules_for, top)
-    run.stream(top, None)
+    run.stream(top)
     run.settle()
     recorded = bool(run.recorded) or run.closed
     return Explanation(run.findings, run.consequences, run.unexplained, run.accounts, run.notices, recorded)
@@ -78,10 +78,10 @@ class _Run:
             of = set().union(*(self._causes.get(id(source), set()) for source in sources))
             self.consequences[slot] = self.consequences[slot]._replace(of=tuple(sorted(of)))
 
-    def stream(self, comparison: Comparison, outer: Evidence | None) -> set[str]:
+    def stream(self, comparison: Comparison) -> set[str]:
         """Explain one stream and those inside it; returns the causes, with `unexplained` among them if any is."""
         rules = self.rules_for(comparison.format)
-        evidence = Evidence(comparison, outer, self)
+        evidence = Evidence(comparison, self)
         slot = len(self.accounts)
         self.accounts.append(Account(comparison.path, 0, 0, 0, 0, 0))
         self.notices += comparison.notices
@@ -234,7 +234,7 @@ class _Run:
         total = follow = 0
         for change in changes:
             assert change.inner is not None
-            of |= self.stream(change.inner, evidence)
+            of |= self.stream(change.inner)
             evidence.where = where
             if _is_partial(change):
                 # What lies inside is told above; that it is all that differs is not known.

@@ -11,8 +11,9 @@ from reprodiff.compare import compare
 from reprodiff.comparison import Change, Comparison
 from reprodiff.encoders import LABELS
 from reprodiff.errors import LimitError, NormalizeError, ReprodiffError
+from reprodiff.layout import emit, size_of
 from reprodiff.replace import Original, create, is_temporary, replace
-from reprodiff.rewrite import Rewritten, Rulebook, canonical, emit, rewrite, size_of
+from reprodiff.rewrite import Rewritten, Rulebook, canonical, rewrite
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.sources import Source, chunks, open_file, same, spool
 from reprodiff.tree import Leaf, Role

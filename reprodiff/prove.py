@@ -13,7 +13,8 @@ from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
 from reprodiff.comparison import Change, Comparison, Order
 from reprodiff.findings import Claimed, Explanation
-from reprodiff.rewrite import Rulebook, canonical, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, canonical, rewrite
 from reprodiff.rules import UNIFY, Drop, DropEmpty, Number, Policy, Rederive, Reencode, Respell, Rule, Rules, Set, Sort
 from reprodiff.tree import Group, Leaf, children
 

@@ -1,7 +1,7 @@
 """Rewrite a stream by rules: named leaves change, what is derived from them follows, all else is copied.
 
-Two passes over a tree of `_Out`: the first decides contents and sizes and so the layout, the second computes
-DERIVED leaves from it.
+Two passes over a tree of `Out`: this one decides what each node becomes, the second (`layout`) where it lies and what
+is derived from that.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 from reprodiff import encoders, formats
 from reprodiff.budget import Budget
 from reprodiff.codecs import Codec
-from reprodiff.derived import holds
-from reprodiff.errors import FormatError, LimitError, NormalizeError
+from reprodiff.errors import FormatError, LimitError
+from reprodiff.layout import Layout, Out, Piece, emit, size_of
 from reprodiff.rules import (
     UNIFY,
     Contents,
@@ -27,11 +27,10 @@ from reprodiff.rules import (
     Set,
     Sort,
 )
-from reprodiff.sources import Bytes, Source, chunks, spool
+from reprodiff.sources import Bytes, Source, spool
 from reprodiff.tree import (
     Closed,
     Content,
-    Derive,
     Field,
     Group,
     Leaf,
@@ -43,9 +42,6 @@ from reprodiff.tree import (
     open_content,
     step,
 )
-
-# Copied bytes (source, start, stop), or new ones.
-Piece: TypeAlias = tuple[Source, int, int] | bytes
 
 # Payloads in which nothing is to be rewritten: level, encoding, size, hash of the bytes (not one that they record).
 _Key: TypeAlias = tuple[int, str, int, int]
@@ -80,21 +76,6 @@ class Rewritten(NamedTuple):
     broken: bool = False
 
 
-def size_of(pieces: list[Piece]) -> int:
-    """Return the size of a stream of pieces in bytes."""
-    return sum(len(piece) if isinstance(piece, bytes) else piece[2] - piece[1] for piece in pieces)
-
-
-def emit(pieces: list[Piece]) -> Iterator[bytes]:
-    """Yield the bytes of a stream of pieces."""
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            if piece:
-                yield piece
-        else:
-            yield from chunks(*piece)
-
-
 def rewrite(
     source: Source, book: Rulebook, policy: Policy, budget: Budget, level: int = 0, *, always: bool = False
 ) -> Rewritten:
@@ -123,24 +104,6 @@ def rewrite(
     return rewriter.run(root, entry.name, always=always)
 
 
-class _Out:
-    """A node of the rewritten stream. parts: the children of a group; decoded: the new content of a payload;
-    forced: how a DERIVED leaf is computed even where it did not follow, and the cause that it is called then."""
-
-    __slots__ = ("cause", "changed", "decoded", "forced", "node", "offset", "parts", "pieces", "size")
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.pieces: list[Piece] = []
-        self.parts: list[_Out] | None = None
-        self.decoded: list[Piece] | None = None
-        self.size = 0
-        self.offset = 0
-        self.changed = False
-        self.forced: Derive | None = None
-        self.cause = ""
-
-
 class _At(NamedTuple):
     """A place, and the rules by which what lies there is dropped, or dropped once it is empty."""
 
@@ -166,9 +129,9 @@ class _Rewriter:
         self.budget = budget
         self.level = level
         self.rules = Rules(())
-        self.outs: dict[int, _Out] = {}
-        self.notices: list[tuple[str, str]] = []
-        self.causes: set[str] = set()
+        self.layout = Layout(source, budget)
+        self.notices = self.layout.notices
+        self.causes = self.layout.causes
         self.encoders: set[str] = set()
         self.idle: Idle = set() if book.idle is None else book.idle
         self.known: dict[tuple[int, int, bytes], bytes] = {}
@@ -179,7 +142,6 @@ class _Rewriter:
         self.row: list[Node] = []
         self.numbers: dict[tuple[int, int], tuple[list[Node], dict[int, Any]]] = {}
         self.forced = False
-        self.derived = False
         self.sealed = False
         self.whole = False
 
@@ -189,25 +151,23 @@ class _Rewriter:
         out = self.group(root, name)
         pieces: list[Piece] | None = None
         if out.changed or self.forced or always:
-            self.place(out, 0)
-            self.resolve(out)
-        if out.changed or self.derived or always:
+            self.layout.place(out, 0)
+            self.layout.resolve(out)
+        if out.changed or self.layout.derived or always:
             pieces = []
-            self.collect(out, pieces)
+            self.layout.collect(out, pieces)
         return Rewritten(pieces, tuple(self.notices), frozenset(self.causes), frozenset(self.encoders))
 
-    # First pass: what each node becomes.
-
-    def node(self, node: Node, where: str) -> _Out:
+    def node(self, node: Node, where: str) -> Out:
         if isinstance(node, Group):
             return self.group(node, where)
         out = self.record(node, where) if isinstance(node, Record) else self.leaf(node, where)
-        self.outs[id(node)] = out
+        self.layout.outs[id(node)] = out
         return out
 
-    def group(self, group: Group, where: str) -> _Out:
-        out = _Out(group)
-        self.outs[id(group)] = out
+    def group(self, group: Group, where: str) -> Out:
+        out = Out(group)
+        self.layout.outs[id(group)] = out
         if isinstance(group, Closed) and not self.whole and not self.rules.act_below(where):
             out.size = group.stop - group.start
             out.pieces = [(self.source, group.start, group.stop)]
@@ -261,7 +221,7 @@ class _Rewriter:
                     return True
         return False
 
-    def emptied(self, out: _Out, rules: tuple[Rule, ...]) -> bool:
+    def emptied(self, out: Out, rules: tuple[Rule, ...]) -> bool:
         for rule in rules:
             if isinstance(rule.action, DropEmpty) and out.changed:
                 child = rule.action.child
@@ -269,7 +229,7 @@ class _Rewriter:
                     return True
         return False
 
-    def sorted(self, nodes: list[Node], rule: Rule, out: _Out) -> list[Node]:
+    def sorted(self, nodes: list[Node], rule: Rule, out: Out) -> list[Node]:
         assert isinstance(rule.action, Sort)
         keyed = [node for node in nodes if isinstance(node, Group) and node.key is not None]
         arranged = rule.action.arrange(keyed)
@@ -280,7 +240,7 @@ class _Rewriter:
         rest = iter(arranged)
         return [next(rest) if isinstance(node, Group) and node.key is not None else node for node in nodes]
 
-    def respell(self, out: _Out, rule: Rule) -> None:
+    def respell(self, out: Out, rule: Rule) -> None:
         """Spell everything before the payload of a group anew."""
         assert isinstance(rule.action, Respell)
         assert out.parts is not None
@@ -290,25 +250,25 @@ class _Rewriter:
                 break
             count += 1
         for part in out.parts[:count]:
-            self.place(part, 0)
-            self.resolve(part)
+            self.layout.place(part, 0)
+            self.layout.resolve(part)
         before: list[Piece] = []
         for part in out.parts[:count]:
-            self.collect(part, before)
+            self.layout.collect(part, before)
         old = b"".join(emit(before))
         try:
             new = rule.action.head(old)
         except ValueError:
             return
         if new != old:
-            head = _Out(Leaf("head", out.node.start, out.node.start))
+            head = Out(Leaf("head", out.node.start, out.node.start))
             head.pieces, head.size, head.changed = [new], len(new), True
             out.parts[:count] = [head]
             out.changed = True
             self.causes.add(rule.cause)
 
-    def record(self, record: Record, where: str) -> _Out:
-        out = _Out(record)
+    def record(self, record: Record, where: str) -> Out:
+        out = Out(record)
         raw = self.source.read(record.start, record.stop)
         out.size = len(raw)
         patched: bytearray | None = None
@@ -376,8 +336,8 @@ class _Rewriter:
         except (ValueError, OverflowError, IndexError, KeyError):
             return old
 
-    def leaf(self, leaf: Leaf, where: str) -> _Out:
-        out = _Out(leaf)
+    def leaf(self, leaf: Leaf, where: str) -> Out:
+        out = Out(leaf)
         out.size = leaf.stop - leaf.start
         out.pieces = [(self.source, leaf.start, leaf.stop)]
         if leaf.role is Role.PAYLOAD:
@@ -397,7 +357,7 @@ class _Rewriter:
                     out.pieces, out.size, out.changed = [new], len(new), True
         return out
 
-    def payload(self, leaf: Leaf, where: str, out: _Out) -> None:
+    def payload(self, leaf: Leaf, where: str, out: Out) -> None:
         reencode = next((rule for rule in self.rules.at(where) if isinstance(rule.action, Reencode)), None)
         forced = reencode is not None and self.policy.mode == UNIFY
         if not forced and (self.sealed or not self.may_change(leaf)):
@@ -422,16 +382,16 @@ class _Rewriter:
         self.notices += [(f"{where}!/{path}", text) for path, text in found.notices]
         if found.pieces is None and not (forced and leaf.content):
             return
-        self.causes |= found.causes
         decoded: list[Piece] = [(source, 0, source.size)] if found.pieces is None else found.pieces
         if leaf.content is None:
+            self.causes.update(found.causes)
             out.pieces, out.size, out.changed = decoded, size_of(decoded), True
             out.decoded = decoded
             return
         if leaf.content.encode is None:
             self.notices.append((where, f"left as it is: there is no encoder for {leaf.content.name}"))
-            self.causes -= found.causes
             return
+        self.causes.update(found.causes)
         self.encoders |= {leaf.content.encode, *found.encoders}
         encoded = encode(leaf.content.encode, emit(decoded), self.budget)
         if found.pieces is None and reencode and not _same_pieces(encoded, self.source, leaf):
@@ -465,89 +425,6 @@ class _Rewriter:
             return True
         return leaf.stop - leaf.start >= SMALLEST
 
-    # Second pass: layout, then what follows from it.
-
-    def place(self, out: _Out, offset: int) -> int:
-        """Give every node its offset; DERIVED leaves get their size. Returns the offset after the node."""
-        out.offset = offset
-        if out.parts is not None:
-            at = offset
-            for part in out.parts:
-                at = self.place(part, at)
-            out.size = at - offset
-            return at
-        node = out.node
-        if isinstance(node, Leaf) and node.derive:
-            self.derive_leaf(out, node)
-        return offset + out.size
-
-    def resolve(self, out: _Out) -> None:
-        """Compute DERIVED leaves, in stream order."""
-        if out.parts is not None:
-            for part in out.parts:
-                self.resolve(part)
-            return
-        node = out.node
-        if isinstance(node, Record):
-            if node.table.derived:
-                self.derive_fields(out, node)
-        elif node.name != "head" and isinstance(node, Leaf) and node.derive:
-            size = out.size
-            self.derive_leaf(out, node)
-            if out.size != size:
-                raise NormalizeError(f"{node.name} has no stable size")
-            if out.forced and out.changed:
-                raw = self.source.read(node.start, node.stop)
-                if not holds(self.source, out.forced, raw, raw, node.refs, self.budget):
-                    self.causes.add(out.cause)
-
-    def derive_leaf(self, out: _Out, leaf: Leaf) -> None:
-        derive = out.forced or leaf.derive
-        assert derive is not None
-        raw = self.source.read(leaf.start, leaf.stop)
-        try:
-            new = derive(raw, _Layout(self, leaf.refs or {}))
-        except KeyError:
-            return
-        if new != raw and not out.forced and not holds(self.source, derive, raw, raw, leaf.refs, self.budget):
-            self.demoted(leaf.name)
-            return
-        out.pieces, out.size, out.changed = [new], len(new), new != raw
-        self.derived = self.derived or new != raw
-
-    def derive_fields(self, out: _Out, record: Record) -> None:
-        data = out.pieces[0]
-        assert isinstance(data, bytes)
-        refs = _Layout(self, record.refs or {})
-        for field in record.table.derived:
-            assert field.derive is not None
-            old = data[field.start : field.stop]
-            new = field.derive(data, refs)
-            if new != old:
-                raw = self.source.read(record.start, record.stop)
-                if not holds(self.source, field.derive, raw[field.start : field.stop], raw, record.refs, self.budget):
-                    self.demoted(f"{record.name}/{field.name}")
-                    continue
-                data = data[: field.start] + new + data[field.stop :]
-                out.changed = True
-        out.pieces = [data]
-
-    def demoted(self, name: str) -> None:
-        self.notices.append((name, "does not follow from what it should: left as it is"))
-
-    def collect(self, out: _Out, pieces: list[Piece]) -> None:
-        """Append the pieces of a node; copies of neighbouring bytes are joined."""
-        if out.parts is not None:
-            for part in out.parts:
-                self.collect(part, pieces)
-            return
-        for piece in out.pieces:
-            last = pieces[-1] if pieces else b""
-            if isinstance(piece, tuple) and isinstance(last, tuple) and last[0] is piece[0] and last[2] == piece[1]:
-                pieces[-1] = (last[0], last[1], piece[2])
-            else:
-                pieces.append(piece)
-
 
 def canonical(old: bytes, rule: Rule, codec: Codec, policy: Policy, size: int) -> bytes:
     """Return what a rule's `Set` makes of a field's bytes; bytes that the codec cannot read or spell stay."""
@@ -579,57 +456,3 @@ def _same_pieces(encoded: Source, source: Source, leaf: Leaf) -> bool:
     if encoded.size != leaf.stop - leaf.start:
         return False
     return encoded.read(0, encoded.size) == source.read(leaf.start, leaf.stop)
-
-
-class _Layout:
-    """`Refs` over the rewritten stream."""
-
-    __slots__ = ("_refs", "_rewriter")
-
-    def __init__(self, rewriter: _Rewriter, refs: Mapping[str, Node]) -> None:
-        self._rewriter = rewriter
-        self._refs = refs
-
-    def _out(self, name: str) -> _Out:
-        return self._rewriter.outs[id(self._refs[name])]
-
-    def size(self, name: str, /) -> int:
-        node = self._refs[name]
-        out = self._rewriter.outs.get(id(node))
-        return out.size if out is not None else node.stop - node.start
-
-    def offset(self, name: str, /) -> int:
-        return self._out(name).offset
-
-    def raw(self, name: str, /) -> bytes:
-        if not self.has(name):
-            return b""
-        out = self._out(name)
-        if len(out.pieces) == 1 and isinstance(out.pieces[0], bytes):
-            return out.pieces[0]
-        pieces: list[Piece] = []
-        self._rewriter.collect(out, pieces)
-        return b"".join(emit(pieces))
-
-    def decoded(self, name: str, /) -> Iterator[bytes]:
-        out = self._out(name)
-        if out.decoded is not None:
-            return emit(out.decoded)
-        leaf = out.node
-        assert isinstance(leaf, Leaf)
-        return chunks(open_content(self._rewriter.source, leaf, self._rewriter.budget))
-
-    def decoded_size(self, name: str, /) -> int:
-        out = self._out(name)
-        if out.decoded is not None:
-            return size_of(out.decoded)
-        leaf = out.node
-        assert isinstance(leaf, Leaf)
-        return open_content(self._rewriter.source, leaf, self._rewriter.budget).size
-
-    def changed(self, name: str, /) -> bool:
-        out = self._rewriter.outs.get(id(self._refs[name])) if name in self._refs else None
-        return out is not None and out.changed
-
-    def has(self, name: str, /) -> bool:
-        return name in self._refs and id(self._refs[name]) in self._rewriter.outs

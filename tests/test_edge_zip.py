@@ -16,7 +16,8 @@ import pytest
 import normalizers
 from reprodiff.app import diff
 from reprodiff.budget import Budget
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import CLAMP, UNIFY, Policy
 from reprodiff.sources import Bytes
 

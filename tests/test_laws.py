@@ -19,8 +19,9 @@ from reprodiff.compare import compare
 from reprodiff.derived import holds
 from reprodiff.errors import ReprodiffError
 from reprodiff.explain import explain
+from reprodiff.layout import emit
 from reprodiff.report.json import render
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import CLAMP, UNIFY, Policy, Rule, Rules, Set
 from reprodiff.sources import Bytes
 from reprodiff.tree import Group, Leaf, Record, Role, children, fields, open_content, step

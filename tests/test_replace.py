@@ -16,8 +16,8 @@ import pytest
 from reprodiff import replace as module
 from reprodiff.app import Job, normalize, normalize_all
 from reprodiff.errors import NormalizeError
+from reprodiff.layout import emit
 from reprodiff.replace import Original, is_temporary, replace, sweep
-from reprodiff.rewrite import emit
 
 OLD, NEW = b"old" * 50_000, b"NEW!" * 60_000
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -12,7 +12,8 @@ from reprodiff import formats, rewrite
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats.zip import members, payload
-from reprodiff.rewrite import Rulebook, emit
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook
 from reprodiff.rules import CLAMP, UNIFY, Policy
 from reprodiff.sources import Bytes
 from reprodiff.textdiff import classify, hunks, same_letters

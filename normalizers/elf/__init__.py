@@ -40,6 +40,16 @@ UNPLACED = Set(lambda value, _policy: bytes(len(value)) if claims.outside(value)
 SYMBOLS = "elf/{.symtab,.strtab,.symtab_shndx,.comment,.gnu_debuglink,.gnu_debugaltlink,.gdb_index,.gnu_debugdata}"
 
 
+# Where code, and all that is made of where it lies, may be another without any text being another.
+LAID_OUT = (
+    *(f"elf/{name}*" for name in (".text", ".rodata", ".data", ".eh_frame", ".gcc_except_table", ".gnu.version", ".debug_", ".got",
+                                  ".tdata", ".tbss", ".bss")),
+    *(f"elf/{name}*/object[*]" for name in (".rodata", ".data", ".bss", ".tdata")),
+    "elf/.text*/function[*]", "elf/.rela.*/relocation", "elf/.rela.*/relocation/*", "elf/.symtab/symbol[*]",
+    "elf/{.symtab,.dynsym}/symbol[*]/entry/*", "elf/.strtab/string[*]", "elf/.debug_*/string[*]", "elf/sections/section[*]/header/*",
+)  # fmt: skip
+
+
 RULES: tuple[Rule, ...] = (
     # Debug information.
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
@@ -50,9 +60,12 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
     Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=claims.rust_source),
     Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=claims.under_root),
+    Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
     Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
     Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
     Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+    Rule("elf/.debug_*", "rust-crate-hash", "debug information of functions whose order follows from the digests in their names",
+         claim=claims.reordered_by_names),
     # Records of the tools.
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
@@ -108,12 +121,23 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", ZERO, opt_in=True),
     Rule("elf/.note*/go-build-id/desc", "go-buildid", "a digest of inputs and result", claim=claims.derived),
     Rule("elf/.note*/go-build-id/desc", "go-buildid", "a digest of inputs and result"),
+    Rule("elf/.rmeta/crate-hash", "rust-crate-hash", "a digest of all that the crate consists of", claim=claims.derived),
+    Rule("elf/.rmeta/crate-hash", "rust-crate-hash", "a digest of all that the crate consists of, which differs alone",
+         claim=claims.perhaps),
+    Rule("elf/.llvmbc/module-hash", "path-derived-hash", "a digest of the bitcode, texts included", claim=claims.derived),
+    Rule("elf/.llvmbc/module-hash", "path-derived-hash", "a digest of the bitcode, which differs alone", claim=claims.perhaps),
+    Rule("elf/.rmeta/dependency[*]/hash", "rust-crate-hash", "a crate that this one was built with, from another build"),
+    Rule("elf/.rmeta/crate-id", "rust-crate-hash", "what tells this crate from others of its name: other flags, version or source",
+         claim=claims.perhaps),
+    Rule("elf/.rmeta", "rust-crate-hash", "the metadata of another crate of the same name, full of digests",
+         claim=claims.other_crate),
     # Names.
     *(
         rule
         for place in NAMES[:3]
         for rule in (
             Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
+            Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
         )
@@ -131,6 +155,20 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, claims.permutation),
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
          claims.same_symbols, claims.permutation),
+    # Rust.
+    Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=claims.other_versions),
+    *(
+        Rule(place, "rust-codegen-units", "a crate was cut into more or fewer units, and inlined and laid out otherwise", None, kind,
+             claims.codegen_units)
+        for place in LAID_OUT for kind in ("changed", "one-sided")
+    ),
+    *(
+        Rule("elf/.rodata*/string[*]", "rust-codegen-units", "a text that stands among others on the other side", None, kind,
+             claims.moved_text)
+        for kind in ("changed", "one-sided")
+    ),
+    Rule("elf/{.symtab,.dynsym,.text}", "rust-codegen-units", "a crate was cut into more or fewer units, and laid out otherwise",
+         None, "moved", claims.codegen_units_order, claims.permutation),
     # Code.
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),

@@ -10,7 +10,8 @@ from fixtures import FILES, label
 from reprodiff import formats
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import CLAMP, UNIFY, Policy
 from reprodiff.sources import Bytes
 from reprodiff.tree import leaves

@@ -21,7 +21,8 @@ from reprodiff.formats.elf import hashes
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.names import SHT_GNU_HASH, SHT_HASH
 from reprodiff.formats.elf.side import Side
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import Policy, Rules
 from reprodiff.sources import Bytes, open_file
 from reprodiff.tree import Group, Leaf, Role, children, leaves
@@ -265,3 +266,20 @@ def test_numpy_is_not_imported_to_parse():
 
 def test_the_registry_knows_it():
     assert formats.identify(Bytes(made())).name == "elf"
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="not installed: gcc")
+def test_a_hash_table_without_symbols_holds_as_gnu_ld_writes_it(tmp_path):
+    (tmp_path / "empty.c").write_text(
+        'extern int puts(const char *); static int f(void) { return puts(""); } int (*const p)(void) __attribute__((visibility("hidden"))) = f;'
+    )
+    made = tmp_path / "libempty.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-nostdlib", "-o", made, tmp_path / "empty.c"], check=True)
+    side = Side(Image(open_file(made), Budget()), Budget())
+    section = side.image.by_name[b".gnu.hash"]
+    assert side.data(section)[4:8] == b"\1\0\0\0"
+    assert hashes.holds(side, section)
+    changed = made.read_bytes()
+    at = section.offset + 4
+    side = Side(Image(Bytes(changed[:at] + b"\3" + changed[at + 1 :]), Budget()), Budget())
+    assert not hashes.holds(side, section)

@@ -7,7 +7,8 @@ from reprodiff import formats
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats import manifest
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import CLAMP, UNIFY, Policy
 from reprodiff.sources import Bytes
 from reprodiff.tree import leaves

@@ -15,7 +15,8 @@ from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats.qtresources import NARROW, TIME, WIDE, name_hash, read_tree
 from reprodiff.formats.qtresources.search import MOST_STEPS, find, nodes, pairs
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import Policy
 from reprodiff.sources import Bytes
 from reprodiff.tree import Leaf, children, leaves
@@ -302,7 +303,7 @@ def test_a_change_in_a_program_is_claimed_by_its_resources():
     two, _ = program(right, random.Random(1))
     comparison = compare(Bytes(one), Bytes(two), "left", Budget())
     (change,) = comparison.changes["bytes"]
-    evidence = Evidence(comparison, None, None)
+    evidence = Evidence(comparison, None)
     assert resource_times(change, evidence) == "origin"
     assert resources_named(change, evidence) == (
         ":/img/raw.png: 2023-11-14T22:13:20Z",
@@ -312,7 +313,7 @@ def test_a_change_in_a_program_is_claimed_by_its_resources():
         other = bytearray(two)
         other[at] ^= 1
         comparison = compare(Bytes(one), Bytes(bytes(other)), "left", Budget())
-        assert resource_times(comparison.changes["bytes"][0], Evidence(comparison, None, None)) is None
+        assert resource_times(comparison.changes["bytes"][0], Evidence(comparison, None)) is None
 
 
 def test_found_trees_are_nodes_for_the_format_around_them():

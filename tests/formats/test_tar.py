@@ -20,7 +20,8 @@ from reprodiff.cli import main
 from reprodiff.formats.tar import LINK, SYMLINK, member_key
 from reprodiff.formats.tar.head import respell
 from reprodiff.formats.tar.header import checksum, number, record_length, records, spell_number
-from reprodiff.rewrite import Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import UNIFY, Policy
 from reprodiff.sources import Bytes
 from reprodiff.tree import Group, Record, children

@@ -14,7 +14,8 @@ from reprodiff import formats
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats.zip.layout import ATTRIBUTES, ClassTime, SourceTime
-from reprodiff.rewrite import Rewritten, Rulebook, emit, rewrite
+from reprodiff.layout import emit
+from reprodiff.rewrite import Rewritten, Rulebook, rewrite
 from reprodiff.rules import CLAMP, UNIFY, Policy
 from reprodiff.sources import Bytes
 from reprodiff.tree import Group, children, leaves

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, ROLE, Fields, Read
+from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, BRANCH, ROLE, Fields, Read
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing
@@ -65,9 +65,12 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
     good = np.zeros(len(rows), bool)
     again = fields.kind[rows] == AGAIN
     same = (pairs.left.core == pairs.right.core) & (pairs.left.head == pairs.right.head)
-    good[pairs.rows] = same & (again[pairs.rows] | both.addresses.same(pairs.left.target, pairs.right.target))
+    good[pairs.rows] = same & (
+        again[pairs.rows]
+        | both.leads(pair.one.place + fields.at[rows[pairs.rows]], pairs.left.target, pairs.right.target)
+    )
     plain = good & ~again
-    found.close(fields.at[rows[plain]], fields.size[rows[plain]])
+    found.close_words(fields.at[rows[plain]], fields.size[rows[plain]])
     if len(known):
         # What stays open shows that a use of a head is another one; a use that is the same on both sides does not.
         hidden = ~good & ~again & ~np.isin(rows, own)
@@ -79,7 +82,7 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
         sizes = np.concatenate([width, fields.size[also]])
         chosen = np.flatnonzero(np.isin(places, fine))
         chosen = chosen[np.argsort(places[chosen], kind="stable")]
-        found.close(places[chosen], sizes[chosen])
+        found.close_words(places[chosen], sizes[chosen])
 
 
 def _touched(found: Differing, at: Any, size: Any) -> Any:
@@ -111,10 +114,12 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     wanted = fields.kind != AGAIN
     if image.type != ET_EXEC or image.machine in {EM_386, EM_X86_64}:
         wanted &= fields.role != ABSOLUTE
+    if image.machine == EM_386:
+        wanted &= fields.role == BRANCH
     fields = fields.take(np.flatnonzero(wanted))
     pairs = twins(both, pair, fields)
     left, right = pairs.left.target, pairs.right.target
-    bad = pairs.equal & both.addresses.covered(left) & ~both.addresses.same(left, right)
+    bad = pairs.equal & both.addresses.covered(left) & ~both.leads(pair.one.place + fields.at[pairs.rows], left, right)
     found = []
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True

@@ -16,6 +16,9 @@ from reprodiff.formats.elf.names import (
     DT_RUNPATH,
     DT_SONAME,
     SHT_DYNAMIC,
+    SHT_FINI_ARRAY,
+    SHT_INIT_ARRAY,
+    SHT_PREINIT_ARRAY,
     SHT_STRTAB,
     dynamic_name,
 )
@@ -24,13 +27,14 @@ from reprodiff.formats.elf.pieces import PRINTED, Piece, texts
 from reprodiff.formats.elf.pointers import decide
 from reprodiff.formats.elf.show import instructions
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
-from reprodiff.formats.elf.words import Differing
+from reprodiff.formats.elf.words import Differing, gather
 from reprodiff.spans import common_suffix, differing
 
 KEY_MAX = 120
 # Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
 NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
 PLACES_MAX = 2000
+ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 STALE_MAX = 16
 GROUPS_MAX = 64
 # A text among numbers: something that names a file, a symbol or a type.
@@ -65,7 +69,30 @@ def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> N
     found = Differing(stream.left, stream.right, both.pieces(pair), both.left.image.order)
     if len(found.one):
         decide(both, pair, found)
+        if pair.one.type in ARRAYS and both.arranged and found.open.any():
+            _initialisers(walk, both, pair, where, found)
     settle(walk, both, pair, where, stream, found)
+
+
+def _initialisers(walk: Walk, both: Both, pair: Pair, where: str, found: Differing) -> None:
+    """Put the order of the functions that run at start or exit, where both sides have the same ones in another order."""
+    word, order = both.left.image.word, both.left.image.order
+    if pair.one.size != pair.two.size:
+        return
+    at = np.arange(0, pair.one.size - word + 1, word)
+    lefts, rights = (gather(data, at, word, order, False) for data in (found.left, found.right))
+    moved = both.addresses.to(lefts)
+    if (moved < 0).any() or sorted(moved.tolist()) != sorted(rights.tolist()):
+        return
+    found.open[:] = False
+    if not len(both.left.relocated(at + pair.one.place).nonzero()[0]):
+        # Where relocations put them the order is that of these.
+        names = {}
+        for left, right in zip(lefts.tolist(), moved.tolist(), strict=True):
+            target = both.section_at(left)
+            symbol = at_symbol(both.left.named(target.one), left - target.one.addr) if target else None
+            names[right] = symbol.name if symbol else b"%#x" % left
+        walk.put_order(where, [names[place] for place in moved.tolist()], [names[place] for place in rights.tolist()])
 
 
 def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:

@@ -31,7 +31,12 @@ REFERS = {
     b".debug_gnu_pubtypes": (b".debug_info",),
     b".debug_macro": (b".debug_str", b".debug_line"),
     b".gdb_index": (b".debug_info",),
+    # DW_OP_implicit_pointer
+    b".debug_loclists": (b".debug_info",),
+    b".debug_loc": (b".debug_info",),
 }  # fmt: skip
+# Addresses that are looked at one by one.
+DISCARDED_MAX = 4000
 LISTS = (b".debug_rnglists", b".debug_loclists")
 ADDRESSES = frozenset(REFERS) | {b".debug_addr", b".debug_rnglists", b".debug_loclists", b".debug_ranges", b".debug_loc",
                                  b".debug_frame"}  # fmt: skip
@@ -60,8 +65,46 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
     if name in ADDRESSES and image.type != ET_REL:
         addresses = both.addresses
         found.accept(image.word, 1, 0, lambda _s, _o, ones, twos: addresses.same(ones, twos))
+        if both.arranged:
+            # The end of a function, where another one follows on the other side.
+            found.accept(image.word, 1, 0, lambda _s, _o, ones, twos: addresses.to(ones - 1) == twos - 1)
+            found.accept(image.word, 1, 0, _discarded(both, found))
     if name == b".debug_info" and grown:
         _inside_units(both, pair, found)
+
+
+def _discarded(both: Both, found: Differing) -> Any:
+    """Return a check for addresses of functions that several units bring along and of which the linker keeps one: nothing
+    takes the place of the others' addresses. Each must be kept as often on both sides."""
+    word, order = both.left.image.word, both.left.image.order
+    nothing = (0, 1, -1, -2)
+
+    def count(data: Any, address: int) -> int:
+        text, value = data.tobytes(), address.to_bytes(word, "little" if order == "<" else "big")
+        return int(text.count(value))
+
+    known: dict[int, bool] = {}
+
+    def kept(left: int, right: int) -> bool:
+        if left not in known:
+            known[left] = count(found.left, left) == count(found.right, right)
+        return known[left]
+
+    def check(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+        good = np.zeros(len(ones), bool)
+        gone = np.isin(ones, nothing) != np.isin(twos, nothing)
+        for index in np.flatnonzero(gone)[:DISCARDED_MAX].tolist():
+            left, right = int(ones[index]), int(twos[index])
+            if left in nothing:
+                left = both.back(right)
+            else:
+                right = int(both.addresses.to(np.array([left]))[0])
+                left = left if right > 0 else -1
+            target = both.section_at(left) if left > 0 else None
+            good[index] = target is not None and target.one.code and kept(left, right)
+        return good
+
+    return check
 
 
 def _equal_units(both: Both, target: Pair, found: Differing) -> None:

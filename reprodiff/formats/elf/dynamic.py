@@ -1,5 +1,6 @@
 """Compare the dynamic section, hash tables, versions and packed relocations: what the loader reads first."""
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,15 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import ADDRESS_TAGS, RELATIVE, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.names import (
+    ADDRESS_TAGS,
+    RELATIVE,
+    SHT_GNU_VERNEED,
+    SHT_RELA,
+    SIZE_TAGS,
+    STRING_TAGS,
+    dynamic_name,
+)
 from reprodiff.formats.elf.references import version_fields
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair
@@ -123,12 +132,64 @@ def versions(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     a = np.frombuffer(both.left.data(pair.one), f"{both.left.image.order}u2")
     b = np.frombuffer(both.right.data(pair.two), f"{both.left.image.order}u2")
     table = both.pair(b".dynsym")
-    order = aligned(both, table) if table else None
-    if order is None:
+    if table is None:
         _plain(walk, both, pair, where, follows=False)
         return
-    good = all(i < len(a) and j < len(b) and a[i] == b[j] for i, j in order)
+    order = aligned(both, table) or [(i, i) for i in range(min(len(a), len(b)))]
+    numbers = _numbers(both)
+    # The highest bit says that a symbol is hidden.
+    good = len(a) == len(b) == len(order) and all(
+        i < len(a) and j < len(b) and a[i] >> 15 == b[j] >> 15
+        and numbers.get(int(a[i]) & 0x7FFF, int(a[i]) & 0x7FFF) == int(b[j]) & 0x7FFF
+        for i, j in order
+    )  # fmt: skip
     _plain(walk, both, pair, where, follows=good)
+
+
+def _needed(side: Any, section: Section | None) -> list[tuple[bytes, bytes, int, int, int]]:
+    """Return (file, version, hash, flags, number) of what a section of version requirements lists (LSB 10.7.2.3)."""
+    table = side.image.linked(section) if section else None
+    if section is None or table is None or section.type != SHT_GNU_VERNEED:
+        return []
+    data, text, order = side.data(section), side.data(table), side.image.order
+    found = []
+    file, at, left = b"", 0, 0
+    for place in version_fields(data, order, section.type):
+        if not left:
+            left, name, _aux, _next = struct.unpack_from(f"{order}2xHIII", data, place - 4)
+            file = string(text, name)
+        else:
+            at = place - 8
+            kind, flags, number, name, _next = struct.unpack_from(f"{order}IHHII", data, at)
+            found.append((file, string(text, name), kind, flags, number))
+            left -= 1
+    return found
+
+
+def _listed(both: Both) -> tuple[Any, Any]:
+    pair = next((p for p in both.pairs if p.one.type == SHT_GNU_VERNEED), None)
+    if pair is None or not pair.one.stored or not pair.two.stored:
+        return [], []
+    return _needed(both.left, pair.one), _needed(both.right, pair.two)
+
+
+def _numbers(both: Both) -> dict[int, int]:
+    """Return which number of a required version is which: they are given in the order in which the linker met them."""
+    lefts, rights = _listed(both)
+    there = {row[:4]: row[4] for row in rights}
+    return {row[4]: there[row[:4]] for row in lefts if row[:4] in there}
+
+
+def _reordered(both: Both, pair: Pair) -> bool:
+    """Tell whether two sections of version requirements list the same in another order."""
+    if pair.one.type != SHT_GNU_VERNEED or pair.one.size != pair.two.size:
+        return False
+    lefts, rights = _listed(both)
+    return (
+        bool(lefts)
+        and sorted(row[:4] for row in lefts) == sorted(row[:4] for row in rights)
+        and (sorted(row[4] for row in lefts) == sorted(row[4] for row in rights))
+    )
 
 
 def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
@@ -138,6 +199,9 @@ def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
 
     left, right = both.left.data(pair.one), both.right.data(pair.two)
     names = Names(both, both.left.image.linked(pair.one), both.right.image.linked(pair.two))
+    if left != right and both.arranged and _reordered(both, pair):
+        _plain(walk, both, pair, where, follows=True)
+        return
     stream = contents.Stream(left, right, pair.one.offset, pair.two.offset)
     found = Differing(left, right, both.pieces(pair), both.left.image.order)
     if len(found.one):

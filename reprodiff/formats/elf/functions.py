@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.image import Section
-from reprodiff.formats.elf.names import SHF_WRITE
+from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
 from reprodiff.formats.elf.pieces import Symbol
 from reprodiff.formats.elf.sequence import matched
+from reprodiff.formats.elf.words import gather
+from reprodiff.formats.elf.x86 import ABSOLUTE
 
 # How much of a text that a function refers to tells it from others.
 TEXT_MIN, TEXT_MAX = 3, 64
@@ -20,7 +22,11 @@ def alike(
     sides = []
     referring = []
     for side, section, rows in ((left, one, ones), (right, two, twos)):
-        blank, fields = side.blank(section)
+        if side.image.machine in {EM_386, EM_X86_64}:
+            fields = side.sweep(section)
+            blank = blanked(side, section, fields)
+        else:
+            blank, fields = side.blank(section)
         sides.append([blank[start : start + size] for start, size in rows])
         texts = _texts(side, section, fields, rows)
         referring.append([(code, texts.get(index, b"")) for index, code in enumerate(sides[-1])])
@@ -59,6 +65,23 @@ def alike(
             symbols.append(Symbol(start, size, (key, b"", 0)))
         found.append(symbols)
     return found[0], found[1]
+
+
+def blanked(side: Any, section: Section, fields: Any) -> bytes:
+    """Return the code of a section with zeros where it has displacements. fields: of the instructions that count."""
+    code = np.frombuffer(side.data(section), np.uint8).copy()
+    if fields is not None:
+        at = fields.at[fields.kind != ABSOLUTE]
+        if side.image.type == ET_EXEC or side.image.machine == EM_386:
+            # Numbers of a program that is loaded anywhere are no addresses.
+            loaded = [s for s in side.image.sections if s.alloc and s.size]
+            plain = fields.at[fields.kind == ABSOLUTE]
+            values = gather(code, plain, 4, "<", False)
+            first, last = min(s.addr for s in loaded), max(s.addr + s.size for s in loaded)
+            at = np.concatenate([at, plain[(values >= first) & (values <= last)]])
+        for i in range(4):
+            code[at + i] = 0
+    return code.tobytes()
 
 
 def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:

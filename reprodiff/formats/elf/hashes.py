@@ -18,7 +18,11 @@ def holds(side: Any, section: Section) -> bool:
     rows = [(string(text, row[0]), row[3]) for row in image.symbols(side.data(table))]
     try:
         if section.type == SHT_GNU_HASH:
-            return _gnu(image, side.data(section), [name for name, _ in rows])
+            data = side.data(section)
+            if data == struct.pack(f"{image.order}4I", 1, 1, 1, 0) + bytes(image.word + 4):
+                # What GNU ld writes for a library that exports nothing counts from 1, whatever it imports.
+                return not any(name and place for name, place in rows)
+            return _gnu(image, data, [name for name, _ in rows])
         return _sysv(image, side.data(section), [name for name, _ in rows])
     except (struct.error, IndexError, ZeroDivisionError):
         return False
@@ -44,7 +48,7 @@ def sysv(name: bytes) -> int:
 
 def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
     buckets, first, words, shift = struct.unpack_from(f"{image.order}4I", data)
-    if 16 + words * image.word + 4 * buckets > len(data):
+    if 16 + words * image.word + 4 * buckets > len(data) or first > len(names):
         return False
     bits = image.word * 8
     bloom = [0] * words
@@ -64,8 +68,7 @@ def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
     if chains:
         chains[-1] |= 1
     made = struct.pack(f"{image.order}4I{words}{'Q' if image.wide else 'I'}{buckets}I{len(chains)}I", buckets, first, words, shift, *bloom, *heads, *chains)  # fmt: skip
-    empty = not chains and data.startswith(made[: 16 + words * image.word])
-    return bool(made == data or empty)
+    return made == data
 
 
 def _sysv(image: Image, data: bytes, names: list[bytes]) -> bool:

@@ -22,6 +22,7 @@ from reprodiff.tree import Table
 
 # What fills up between objects for the sake of their alignment is shorter.
 FILLED = 64
+PAGE = 4096
 # As much may lie between sections for no alignment's sake.
 GAP_MAX = 16
 WORD = 8
@@ -79,9 +80,6 @@ def _order(order: str) -> Any:
     return "little" if order == "<" else "big"
 
 
-PAGES = (0x1000, 0x4000, 0x10000)
-
-
 def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
     """Return the sections that a segment holds, by file offset, or by address for those without bytes."""
     found = []
@@ -107,15 +105,18 @@ def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     start = 0 if segment.offset == 0 else first.addr - segment.vaddr
     stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
     bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
-    end, reached = last.addr + last.size, segment.vaddr + segment.memsz
-    if segment.type == PT_GNU_RELRO and any(reached == -(-end // page) * page for page in PAGES):
-        # Some linkers protect whole pages.
-        end = reached
+    if -WORD < stop < 0 and (segment.offset + segment.filesz) % WORD == 0:
+        # An empty table behind them is aligned.
+        stop = 0
+    behind = last.addr + last.size - segment.vaddr - segment.memsz
+    if segment.type == PT_GNU_RELRO and (segment.vaddr + segment.memsz) % PAGE == 0 and -PAGE < behind <= 0:
+        # What is protected ends with a page.
+        stop = behind = 0
     return (
         head,
         start,
         stop,
-        end - reached,
+        behind,
         segment.paddr - segment.vaddr,
         *sorted(bias),
     )
@@ -290,11 +291,11 @@ def _contents(both: Both, pair: Pair) -> bool:
 
 def _grown(both: Both, pair: Pair) -> bool:
     """Tell whether a section without bytes has the size that its symbols on both sides make: linkers fill up its end to
-    an alignment, which may take more where it starts elsewhere."""
+    an alignment, which may take more where it starts elsewhere, and between objects in another order."""
     pieces = both.pieces(pair)
     elsewhere = pair.one.addr % FILLED != pair.two.addr % FILLED
     return (
-        elsewhere
+        (elsewhere or pair.arranged)
         and bool(pieces.pieces)
         and all(
             piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)

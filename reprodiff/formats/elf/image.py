@@ -68,7 +68,9 @@ class Section(NamedTuple):
     def strings(self) -> bool:
         """Whether it is nothing but NUL-terminated strings of bytes, referred to by offset."""
         merged = SHF_MERGE | SHF_STRINGS
-        return self.type == SHT_STRTAB or (self.flags & merged == merged and self.entsize <= 1)
+        # A linker that merges strings among other constants keeps the flags, but gives no size of an entry.
+        single = self.entsize == 1 or (self.entsize == 0 and not self.alloc)
+        return self.type == SHT_STRTAB or (self.flags & merged == merged and single)
 
     @property
     def label(self) -> str:
@@ -228,8 +230,9 @@ class Image:
         return [Segment._make((row[0], row[6], *row[1:6], row[7])) for row in rows]
 
     def straighten(self) -> None:
-        """Take the addresses of sections from the segments where a single header says something else: only segments
-        matter to the loader, and all that refers to such a section would look wrong. `misplaced`: their numbers."""
+        """Take the addresses of sections, and whether they are loaded, from the segments where a single header says
+        something else: only segments matter to the loader, and all that refers to such a section would look wrong.
+        `misplaced`: the numbers of those with another address."""
         loads = [segment for segment in self.segments if segment.type == PT_LOAD]
         odd: list[tuple[Section, list[Segment]]] = []
         agree: dict[Segment, int] = {}
@@ -238,9 +241,13 @@ class Image:
             around = [
                 s for s in loads if s.offset <= section.offset and section.offset + section.size <= s.offset + s.filesz
             ]  # fmt: skip
-            if not section.alloc or not section.stored or not around:
+            if not section.stored or not around:
                 continue
             right = [s for s in around if s.vaddr + section.offset - s.offset == section.addr]
+            if not section.alloc:
+                if right:
+                    self._take(section._replace(flags=section.flags | SHF_ALLOC))
+                continue
             for segment in right or around:
                 counts = agree if right else differ
                 counts[segment] = counts.get(segment, 0) + 1
@@ -249,11 +256,14 @@ class Image:
         for section, around in odd:
             segment = around[0]
             if len(around) == 1 and agree.get(segment, 0) > differ[segment]:
-                straight = section._replace(addr=segment.vaddr + section.offset - segment.offset)
-                self.sections[section.number] = straight
+                self._take(section._replace(addr=segment.vaddr + section.offset - segment.offset))
                 self.misplaced.add(section.number)
-                if self.by_name.get(section.name) is section:
-                    self.by_name[section.name] = straight
+
+    def _take(self, section: Section) -> None:
+        known = self.sections[section.number]
+        self.sections[section.number] = section
+        if self.by_name.get(section.name) is known:
+            self.by_name[section.name] = section
 
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""

@@ -74,6 +74,11 @@ class Fields(NamedTuple):
         return Fields(at, size, kind, head, top, anchor, bias, self.starts[:0])
 
     @property
+    def end(self) -> Any:
+        """The offsets from which the rows count."""
+        return self.at + self.anchor + self.bias
+
+    @property
     def role(self) -> Any:
         return self.kind & ROLE
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reprodiff.formats.elf.digests import grouped
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.spans import common_prefix, common_suffix
 
@@ -173,6 +174,8 @@ def _gap(
 
 
 TEXT = re.compile(rb"[^\0]{4,}")
+# Shorter runs that are no text recur by chance in tables of words.
+NUMBER = 8
 
 
 def _whole(data: bytes, start: int, stop: int) -> list[re.Match[bytes]]:
@@ -182,6 +185,7 @@ def _whole(data: bytes, start: int, stop: int) -> list[re.Match[bytes]]:
         for match in TEXT.finditer(data, start, stop)
         if data[match.start() - 1 : match.start()] in {b"\0", b""}
         and data[match.end() : match.end() + 1] in {b"\0", b""}
+        and (len(match[0]) >= NUMBER or _printable(match[0]))
     ]
 
 
@@ -304,8 +308,9 @@ def _printable(data: bytes) -> bool:
         return False
 
 
-def strings(left: bytes, right: bytes) -> list[Piece]:
-    """Align two string tables by content, wherever in the table a string stands."""
+def strings(left: bytes, right: bytes, names: dict[bytes, bytes]) -> list[Piece]:
+    """Align two string tables by content, wherever in the table a string stands; names: which of the right side is
+    which of the left, where they are known to be the same."""
     head = common_prefix(left, right)
     head = left.rfind(b"\0", 0, head) + 1
     tail = common_suffix(left, right, min(len(left), len(right)) - head)
@@ -336,11 +341,37 @@ def strings(left: bytes, right: bytes) -> list[Piece]:
         else:
             alone.append((i, j))
     rest = [(i, j) for i, j in twos if i not in taken]
+    alone, rest, known = _known(left, right, alone, rest, names)
+    found += known
     for one, two in pair_strings(left, right, alone, rest):
         found.append(Piece(*(one or (0, 0)), *(two or (0, 0))))
     if tail:
         found.append(Piece(len(left) - tail, len(left), len(right) - tail, len(right)))
     return found
+
+
+def _known(
+    left: bytes, right: bytes, ones: list[tuple[int, int]], twos: list[tuple[int, int]], names: dict[bytes, bytes]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[Piece]]:
+    """Pair strings of one side alone that are known to be the same name, or are the same but for digests."""
+    texts_of = [[side[i:j].rstrip(b"\0") for i, j in rows] for side, rows in ((left, ones), (right, twos))]
+    places: dict[bytes, list[tuple[int, int]]] = {}
+    for text, two in zip(reversed(texts_of[1]), reversed(twos), strict=True):
+        places.setdefault(text, []).append(two)
+    used = {name for text in texts_of[0] if (name := names.get(text)) in places}
+    others = grouped([t for t in texts_of[0] if names.get(t) not in places], [t for t in texts_of[1] if t not in used])
+    found: list[Piece] = []
+    taken: set[tuple[int, int]] = set()
+    rest = []
+    for text, one in zip(texts_of[0], ones, strict=True):
+        name = names.get(text)
+        there = places.get(name if name in places else others.get(text, text))
+        if there:
+            taken.add(there[-1])
+            found.append(Piece(*one, *there.pop()))
+        else:
+            rest.append(one)
+    return rest, [two for two in twos if two not in taken], found
 
 
 def _split(data: bytes, start: int, stop: int) -> list[tuple[int, int]]:

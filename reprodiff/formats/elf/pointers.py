@@ -4,15 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import code, debug, inplace
+from reprodiff.formats.elf import code as instructions_of
+from reprodiff.formats.elf import debug, immediates, inplace, x86
+from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.instructions import signed
-from reprodiff.formats.elf.names import EM_RISCV, ET_EXEC, ET_REL
+from reprodiff.formats.elf.links import absolute
+from reprodiff.formats.elf.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing, gather
 
 # Lengths of strings that are looked at one by one.
 LENGTHS_MAX = 2000
+TEXT_MIN = 3
 
 
 def decide(both: Both, pair: Pair, found: Differing) -> None:
@@ -25,14 +29,41 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         debug.decide(both, pair, found)
         return
     if image.type == ET_REL:
+        immediates.accept_object(both, pair, found)
         return
     addresses = both.addresses
     if one.code:
-        code.follow(both, pair, found)
+        if not both.x86:
+            instructions_of.follow(both, pair, found)
+            return
+        # Where nothing moved no pointer follows.
+        if both.x86 and not both.still:
+            code = both.left.sweep(one)
+            relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
+            at, end = code.at[relative], code.end[relative]
+
+            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+                behind = end[np.searchsorted(at, starts)] - starts
+                left, right = one.place + starts + behind + ones, two.place + others + behind + twos
+                return both.leads(one.place + starts, left, right)
+
+            found.accept_fields(at, targets)
+            if one.name.startswith(b".plt") and found.open.any():
+                found.accept_fields(code.at[~relative], _numbers(both))
+            if image.type == ET_EXEC or image.machine != EM_X86_64:
+                plain = code.at[~relative]
+                found.accept_fields(
+                    plain,
+                    lambda s, _o, ones, twos: both.leads(one.place + s, ones & 0xFFFFFFFF, twos & 0xFFFFFFFF),
+                )
+            if image.machine == EM_X86_64:
+                immediates.accept(both, pair, found)
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     found.accept(image.word, image.word, one.addr, _lengths(both, pair, found))
     tables = one.name.startswith(b".eh_frame") or one.name == b".gcc_except_table"
+    if tables and image.type == ET_EXEC and image.machine == EM_X86_64 and found.open.any():
+        found.accept_fields(absolute(both.left, one), lambda _s, _o, ones, twos: addresses.same(ones, twos))
     if one.name == b".eh_frame_hdr":
         found.accept(
             4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(one.place + ones, two.place + twos), signed=True
@@ -49,6 +80,20 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
         )  # fmt: skip
     if one.name == b".eh_frame":
+        sizes = [
+            {start: stop - start - 4 for start, stop, _pointer in frames(side.data(section), image.order)}
+            for side, section in ((both.left, one), (both.right, two))
+        ]
+        found.accept_fields(
+            np.array(sorted(sizes[0]), np.int64),
+            lambda s, o, ones, twos: np.array(
+                [
+                    sizes[0].get(i) == a and sizes[1].get(j) == b
+                    for i, j, a, b in zip(s.tolist(), o.tolist(), ones.tolist(), twos.tolist(), strict=True)
+                ],
+                bool,
+            ),
+        )
         # Each record's distance to its CIE, where records before it grew.
         found.accept(
             4,
@@ -72,13 +117,48 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                 index = np.searchsorted(begins, starts, "right") - 1
                 start = begins[np.maximum(index, 0)]
                 begin = both.pieces(pair).to(start)
-                same = addresses.same(one.place + start + ones, two.place + begin + twos)
-                return (index >= 0) & (begin >= 0) & into(one.place + start + ones) & same
+                target = one.place + start + ones
+                fits = (index >= 0) & (begin >= 0)
+                fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
+                found_in = into(target)
+                for number in np.flatnonzero(fits & ~found_in)[:LENGTHS_MAX].tolist():
+                    found_in[number] = _texts(both, int(start[number] + ones[number]) + one.place)
+                return fits & found_in
 
             found.accept(4, 4, one.addr, entries, signed=True)
             if image.type == ET_EXEC and image.machine == EM_RISCV:
                 # Addresses of half a word, where all of them fit into it.
                 found.accept(4, 4, one.addr, lambda s, _o, ones, twos: (s >= begins[0]) & into(ones) & addresses.same(ones, twos))  # fmt: skip
+
+
+def _texts(both: Both, address: int) -> bool:
+    """Tell whether a text begins at a left address, in data that is only read."""
+    target = both.section_at(address)
+    if target is None or target.one.flags & 1 or target.one.code or not target.one.stored:
+        return False
+    data, at = both.left.data(target.one), address - target.one.addr
+    text = data[at : at + 64].split(b"\0")[0]
+    return len(text) >= TEXT_MIN and texts(text, text)
+
+
+def _numbers(both: Both) -> Any:
+    """Return a check for the numbers of relocations that the linkage table pushes: they write to the same place."""
+    places = []
+    for side in (both.left, both.right):
+        table = side.image.by_name.get(b".rela.plt")
+        data = side.data(table) if table is not None else b""
+        rows = np.frombuffer(data[: len(data) // 24 * 24], f"{side.image.order}i8").reshape(-1, 3)
+        places.append(rows[:, 0] if side.image.wide else np.zeros(0, np.int64))
+
+    def check(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+        inside = (ones >= 0) & (ones < len(places[0])) & (twos >= 0) & (twos < len(places[1]))
+        if not inside.any():
+            return inside
+        found = np.zeros(len(ones), bool)
+        found[inside] = both.addresses.same(places[0][ones[inside]], places[1][twos[inside]])
+        return found
+
+    return check
 
 
 def _lengths(both: Both, pair: Pair, found: Differing) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf import instructions
+from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
@@ -53,6 +54,7 @@ class Side:
         self.budget = budget
         self._data: dict[int, bytes] = {}
         self._named: dict[int, list[Symbol]] | None = None
+        self._raw: dict[int, list[Symbol]] = {}
         self._bounds: dict[int, list[int]] = {}
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
@@ -85,8 +87,14 @@ class Side:
     def named(self, section: Section) -> list[Symbol]:
         """Return functions and objects of a section by offset, one for each place once `take` said which."""
         if self._named is None:
-            self._named = self._symbols()
+            self._raw = self._symbols()
+            self._named = dict(self._raw)
         return self._named.get(section.number, [])
+
+    def symbols(self, section: Section) -> list[Symbol]:
+        """Return all functions and objects of a section as the file has them, by offset."""
+        self.named(section)
+        return self._raw.get(section.number, [])
 
     def take(self, section: Section, symbols: list[Symbol]) -> None:
         """Take what the symbols of a section are, as both sides agree."""
@@ -126,7 +134,7 @@ class Side:
             if kind not in wanted or not 0 < shndx < min(len(sections), SHN_LORESERVE):
                 continue
             label = string(text, name)
-            scope = file.rpartition(b"/")[2] if info >> 4 == 0 else b""
+            scope = plain(file.rpartition(b"/")[2]) if info >> 4 == 0 else b""
             number = seen.get((label, scope), 0)
             seen[label, scope] = number + 1
             if odd and kind in {STT_FUNC, STT_GNU_IFUNC}:
@@ -143,6 +151,23 @@ class Side:
             marks.sort()
         return found
 
+    def labels(self) -> list[bytes]:
+        """Return the names of all symbols, in order, those of files and other sections too."""
+        table = next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
+        names = self.image.linked(table) if table else None
+        if table is None or names is None:
+            return []
+        text = self.data(names)
+        return [string(text, row[0]) for row in self.image.symbols(self.data(table))]
+
+    def rename(self, names: dict[bytes, bytes]) -> None:
+        """Call symbols what the other side calls them; names: from the own name."""
+        for rows in (self._named or {}).values():
+            for number, symbol in enumerate(rows):
+                name = names.get(symbol.name)
+                if name is not None:
+                    rows[number] = symbol._replace(key=(name, *symbol.key[1:]))
+
     def bounds(self, section: Section) -> list[int]:
         """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""
         found = self._bounds.get(section.number)
@@ -151,6 +176,10 @@ class Side:
             places |= {start for start, _size in self.ranges(section)}
             found = self._bounds[section.number] = sorted({0, *places})
         return found
+
+    def begin(self, section: Section, starts: list[int]) -> None:
+        """Take where code of a section begins, as it was found out."""
+        self._bounds[section.number] = sorted({0, *starts})
 
     def ranges(self, section: Section) -> list[tuple[int, int]]:
         """Return (offset, size) of the functions that .eh_frame lists in a section; [] where its encoding is another
@@ -268,7 +297,18 @@ class Side:
             starts.append(start)
             last = stop
         flush()
-        return instructions.joined(parts)
+        found = instructions.joined(parts)
+        if self.image.type != ET_EXEC or self.image.machine != EM_X86_64:
+            return found
+        from reprodiff.formats.elf.operands import operands
+        from reprodiff.formats.elf.x86 import filled
+
+        more = np.setdiff1d(operands(code, found.starts), found.at)
+        at = np.concatenate([found.at, more])
+        kind = np.concatenate([found.kind, np.full(len(more), instructions.ABSOLUTE, found.kind.dtype)])
+        end = np.concatenate([found.end, more + 4])
+        order = np.argsort(at, kind="stable")
+        return filled(at[order], kind[order], end[order], found.starts)
 
     def read(self, section: Section, fields: instructions.Fields, at: Any, head: Any, anchor: Any) -> instructions.Held:
         """Return the words that rows of either side have here, and what they hold; at, head, anchor: this side's offsets."""

@@ -2,21 +2,29 @@
 
 import re
 from bisect import bisect_right
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from reprodiff.budget import Budget
+from reprodiff.formats.elf.anchors import refine
+from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
+    EM_386,
     EM_ARM,
+    EM_X86_64,
+    ET_REL,
     SHF_TLS,
     SHF_WRITE,
     SHT_NOBITS,
     SHT_NULL,
     SHT_PROGBITS,
 )
+from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
     Piece,
     Pieces,
@@ -31,7 +39,7 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
-from reprodiff.formats.elf.units import inside_units, joined, reordered, rows_of_units
+from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
 # How far from the data that it serves a global pointer is: half of what 12 bits reach.
@@ -47,27 +55,32 @@ class Pair:
         self.one = one
         self.two = two
         self.moved = False
+        self.arranged = False
+        self._agreed = False
         self._pieces: Pieces | None = None
+        self.names: dict[bytes, bytes] = {}
 
     @property
     def known(self) -> bool:
         return self._pieces is not None
 
-    def take(self, pieces: list[Piece] | None) -> None:
-        """Take a map that was made elsewhere."""
+    def take(self, pieces: list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
+        """Take a map that was made elsewhere; left, right: the bytes of the sections."""
         if pieces is not None:
-            self._pieces = Pieces(pieces)
+            self._pieces = Pieces(pieces, left, right)
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
         if self._pieces is None:
-            self._agree(left, right)
+            self.agree(left, right)
             self._pieces = self._align(left, right)
         return self._pieces
 
-    def _agree(self, left: Side, right: Side) -> None:
+    def agree(self, left: Side, right: Side) -> None:
+        """Let both sides agree on what the symbols of the section are."""
         ones, twos = left.named(self.one), right.named(self.two)
-        if ones or twos:
+        if (ones or twos) and not self._agreed:
+            self._agreed = True
             stored = self.one.stored and self.two.stored
             data = (left.data(self.one), right.data(self.two)) if stored else None
             rows = agreed(ones, twos, data, (self.one.size, self.two.size))
@@ -108,7 +121,7 @@ class Pair:
         if a == b and not one.alloc:
             return Pieces(identity(len(a), len(b)))
         if one.strings and two.strings:
-            return Pieces(strings(a, b), a, b)
+            return Pieces(strings(a, b, self.names), a, b)
         if one.alloc and one.type == SHT_PROGBITS and not one.name.startswith(b".eh_frame"):
             ones, twos = left.named(one), right.named(two)
             same = _same_places(ones, twos) if ones and twos else one.size == two.size
@@ -190,15 +203,65 @@ class Both:
         self._addresses: Addresses | None = None
         self._still: bool | None = None
         self.family = self.left.family
+        self._arranged = False
+        # Places of left references to the end of what moved, and to texts that are stored twice.
+        self.ends = np.zeros(0, np.int64)
+        self.copies = np.zeros(0, np.int64)
+        self._names: dict[bytes, bytes] | None = None
+        self.x86 = left.machine in {EM_386, EM_X86_64}
+
+    @property
+    def names(self) -> dict[bytes, bytes]:
+        """Which symbol of the right side is which of the left, where only digests in the names tell them apart."""
+        if self._names is None:
+            self._names = renamed(self.left, self.right)
+            self.right.rename({two: one for one, two in self._names.items()})
+        return self._names
 
     def pieces(self, pair: Pair) -> Pieces:
         """Return the map of a section pair."""
+        pair.names = self.names
+        if pair.one.alloc and not self._arranged:
+            self._arranged = True
+            self._arrange()
         if pair.one.stored and pair.two.stored and not pair.known:
             if pair.one.name == b".eh_frame":
                 pair.take(self._frames(pair))
             elif pair.one.name.startswith(b".debug_"):
                 pair.take(self._units(pair))
-        return pair.pieces(self.left, self.right)
+            elif pair.one.name == b".got":
+                pair.take(slots(self, pair))
+        known = pair.known
+        found = pair.pieces(self.left, self.right)
+        if not known and _constant(pair):
+            left, right = self.left.data(pair.one), self.right.data(pair.two)
+            pieces = [*found.pieces, *found.added]
+            cut = refine(self, pair, pieces, left, right)
+            if cut is not pieces:
+                pair.take(cut, left, right)
+                return pair.pieces(self.left, self.right)
+        return found
+
+    def _arrange(self) -> None:
+        """Make the maps of all that is loaded at once where functions or objects stand in another order."""
+        if self.left.image.type == ET_REL:
+            return
+        code = self._code()
+        for pair in code:
+            pair.pieces(self.left, self.right)
+        if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
+            from reprodiff.formats.elf.arrange import arrange
+
+            arrange(self)
+
+    def _permuted(self, pair: Pair) -> bool:
+        """Tell whether the objects of a section that have symbols stand in another order."""
+        if pair.one.code or not self.left.named(pair.one):
+            return False
+        pair.agree(self.left, self.right)
+        homes = {symbol.key: symbol.start for symbol in self.right.named(pair.two)}
+        places = [homes[symbol.key] for symbol in self.left.named(pair.one) if symbol.key in homes]
+        return any(one > two for one, two in pairwise(places))
 
     def _code(self) -> list[Pair]:
         """Return the pairs of code, whatever tables say that they are code."""
@@ -227,6 +290,7 @@ class Both:
         places = {place: (start, stop) for start, stop, place in twos if place is not None}
         others = [(start, stop) for start, stop, place in twos if place is None]
         found: list[Piece] = []
+        used: set[Any] = set()
         for start, stop, place in ones:
             twin = None
             if place is None:
@@ -236,8 +300,16 @@ class Both:
                     if p.one.addr <= place < p.one.addr + p.one.size:
                         to = int(pieces.to(np.array([place - p.one.addr], np.int64))[0])
                         twin = places.pop(to + p.two.addr, None) if to >= 0 else None
+            size = stop - start
+            if twin is not None and twin[1] - twin[0] != size and _filled_up(a[start:stop], b[slice(*twin)]):
+                # The last record of an input is filled up.
+                most = min(size, twin[1] - twin[0])
+                found.append(Piece(start, start + most, twin[0], twin[0] + most))
+                found.append(Piece(start + most, stop, twin[0] + most, twin[1]))
+                used.add(twin)
+                continue
             found.append(Piece(start, stop, *(twin or (0, 0))))
-        used = {(piece.r0, piece.r1) for piece in found}
+            used.add(twin)
         found += [Piece(0, 0, start, stop) for start, stop, _place in twos if (start, stop) not in used]
         end = max((stop for _start, stop, _place in ones), default=0), max((stop for _s, stop, _p in twos), default=0)
         found.append(Piece(end[0], len(a), end[1], len(b)))
@@ -257,6 +329,15 @@ class Both:
             if piece.name is not None and piece.r1 > piece.r0
         }
         image = self.left.image
+        if pair.one.name == b".debug_abbrev":
+            info = self.pair(b".debug_info")
+            if info is None or not info.one.stored or not info.two.stored:
+                return None
+            data = [
+                (side.data(s), side.data(t))
+                for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
+            ]
+            return abbreviations(data[0], data[1], image.order, self.pieces(info))
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:
@@ -271,12 +352,36 @@ class Both:
         return None
 
     @property
+    def arranged(self) -> bool:
+        """Whether functions or objects stand in another order."""
+        return any(pair.arranged for pair in self.pairs)
+
+    @property
     def still(self) -> bool:
         """Whether nothing that is loaded lies elsewhere on the other side."""
         if self._still is None:
             loaded = [pair for pair in self.pairs if _mapped(pair.one) and _mapped(pair.two)]
             self._still = all(pair.one.addr == pair.two.addr and self.pieces(pair).identity for pair in loaded)
         return self._still
+
+    def leads(self, places: Any, ones: Any, twos: Any) -> Any:
+        """Tell of the targets of references whether they are the same place, the end of the same thing or the same text."""
+        found = self.addresses.same(ones, twos)
+        if len(self.ends):
+            found |= np.isin(places, self.ends) & (self.addresses.to(ones - 1) == twos - 1)
+        if len(self.copies):
+            found |= np.isin(places, self.copies)
+        return found
+
+    def back(self, right: int) -> int:
+        """Return the left address of a right one, -1 where nothing corresponds exactly."""
+        for pair in self.pairs:
+            if _mapped(pair.two) and pair.two.addr <= right < pair.two.addr + pair.two.size:
+                offset = right - pair.two.addr
+                for piece in self.pieces(pair).pieces:
+                    if piece.equal and piece.r0 <= offset < piece.r1:
+                        return piece.l0 + offset - piece.r0 + pair.one.addr
+        return -1
 
     @property
     def addresses(self) -> Addresses:
@@ -328,6 +433,21 @@ def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:
     )
 
 
+def _constant(pair: Pair) -> bool:
+    """Tell whether a section is read-only data."""
+    return all(
+        s.alloc and s.stored > 0 and s.type == SHT_PROGBITS and not s.code and not s.strings
+        and not s.flags & SHF_WRITE and not s.name.startswith(b".eh_frame")
+        for s in (pair.one, pair.two)
+    )  # fmt: skip
+
+
+def _filled_up(one: bytes, two: bytes) -> bool:
+    """Tell whether one of two frame records is the other and more zeros, which do nothing."""
+    most = min(len(one), len(two))
+    return len(one) != len(two) and not (one[most:] + two[most:]).strip(b"\0")
+
+
 def _mapped(section: Section) -> bool:
     return section.alloc and section.size > 0 and not (section.type == SHT_NOBITS and section.flags & SHF_TLS)
 
@@ -336,7 +456,7 @@ def _align_sections(ones: list[Section], twos: list[Section]) -> tuple[list[Pair
     pairs: list[Pair] = []
     left = [s for s in ones if s.number and (s.type != SHT_NULL or s.name)]
     right = [s for s in twos if s.number and (s.type != SHT_NULL or s.name)]
-    for key in (lambda s: s.name, lambda s: HASH.sub(b"", s.name)):
+    for key in (lambda s: s.name, lambda s: HASH.sub(b"", s.name), lambda s: plain(s.name)):
         places: dict[bytes, list[Section]] = {}
         for section in reversed(right):
             places.setdefault(key(section), []).append(section)

@@ -86,20 +86,45 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
         if same.all() or ((~same).sum() <= 4 and not _permuted(names, a, b, same)):
             return None
     keys = []
-    for table, text, index in ((a, names.left, left.image), (b, names.right, right.image)):
+    texts = [
+        [string(text, name) for name in table["st_name"].tolist()]
+        for table, text in ((a, names.left), (b, names.right))
+    ]
+    texts[0] = [both.names.get(text, text) for text in texts[0]]
+    for table, calls, index in ((a, texts[0], left.image), (b, texts[1], right.image)):
         counted: dict[Any, int] = {}
         found = []
-        for name, info, shndx in zip(
-            table["st_name"].tolist(), table["st_info"].tolist(), table["st_shndx"].tolist(), strict=True
-        ):
+        for name, info, shndx in zip(calls, table["st_info"].tolist(), table["st_shndx"].tolist(), strict=True):
             section = index.sections[shndx].name if 0 < shndx < len(index.sections) else b"%d" % shndx
-            key = string(text, name), info, section if info & 15 == STT_SECTION else b""
+            key = name, info, section if info & 15 == STT_SECTION else b""
             number = counted.get(key, 0)
             counted[key] = number + 1
             found.append((*key, number))
         keys.append(found)
     places = {key: number for number, key in enumerate(keys[1])}
-    return [(number, places[key]) for number, key in enumerate(keys[0]) if key in places]
+    pairs = {number: places[key] for number, key in enumerate(keys[0]) if key in places}
+    if both.arranged and left.image.type != ET_REL:
+        _namesakes(both, a, b, keys, pairs)
+    return sorted(pairs.items())
+
+
+def _namesakes(both: Both, a: Any, b: Any, keys: list[list[Any]], pairs: dict[int, int]) -> None:
+    """Pair symbols of one name by what they name: the units that have them stand in another order."""
+    groups: tuple[dict[Any, list[int]], dict[Any, list[int]]] = ({}, {})
+    for rows_of, found in zip(keys, groups, strict=True):
+        for number, key in enumerate(rows_of):
+            found.setdefault(key[:-1], []).append(number)
+    moved, values = both.addresses.to(_signed(a["st_value"])), _signed(b["st_value"])
+    for key, ones in groups[0].items():
+        twos = groups[1].get(key, [])
+        if len(ones) < 2 or len(ones) != len(twos):
+            continue
+        there: dict[int, list[int]] = {}
+        for j in reversed(twos):
+            there.setdefault(int(values[j]), []).append(j)
+        twins = {i: there[int(moved[i])].pop() for i in ones if there.get(int(moved[i]))}
+        rest = iter(sorted(set(twos) - set(twins.values())))
+        pairs.update({i: twins[i] if i in twins else next(rest) for i in ones})
 
 
 def _permuted(names: Names, a: Any, b: Any, same: Any) -> bool:
@@ -129,7 +154,8 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         "st_info": x["st_info"] == y["st_info"],
         "st_other": x["st_other"] == y["st_other"],
         "st_shndx": indexes[x["st_shndx"]] == y["st_shndx"],
-        "st_value": _values(both, x, y),
+        "st_value": _values(both, x, y)
+        | ((indexes[x["st_shndx"]] != y["st_shndx"]) & (x["st_value"] == y["st_value"])),
     }
     good["st_size"] = (x["st_size"] == y["st_size"]) | _sizes(both, x, y, good["st_value"])
     table = left.layout.symbol
@@ -202,6 +228,8 @@ def _values(both: Both, x: Any, y: Any) -> Any:
         local = local | apart[x["st_shndx"]]
     inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
     found |= inside & ~local & both.addresses.same(one, two) if not relative else False
+    # A function of a library whose address is that of its entry in the linkage table.
+    found |= (one != 0) & (x["st_shndx"] == 0) & both.addresses.same(one, two) if not relative else False
     if local.any() if hasattr(local, "any") else local:
         for index in np.unique(x["st_shndx"][inside & local]).tolist():
             pair = both.by_index.get(index)
@@ -367,10 +395,16 @@ def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
     one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
     moved = both.addresses.to(one)
     lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
-    if not (moved[lefts] == two[rights]).all():
+    if (moved[lefts] == two[rights]).all():
+        order = np.argsort(lefts, kind="stable")
+        return np.arange(len(a)), rights[order]
+    # What is left over stays in order.
+    places = {place: index for index, place in enumerate(two.tolist())}
+    twins = [places.pop(place, -1) for place in moved.tolist()]
+    if 2 * twins.count(-1) > len(twins):
         return np.arange(len(a)), np.arange(len(b))
-    order = np.argsort(lefts, kind="stable")
-    return np.arange(len(a)), rights[order]
+    rest = iter(sorted(set(range(len(b))) - set(twins)))
+    return np.arange(len(a)), np.array([next(rest) if twin < 0 else twin for twin in twins], np.int64)
 
 
 def _by_place(both: Both, pair: Pair, a: Any, b: Any) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Which unit of debug information is which on the other side."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from reprodiff.formats.elf.words import gather
 
 Range = tuple[int, int]
 STEP = 1 << 20
+# Bytes of units that are held against each other.
+ALIKE_MAX = 1 << 26
+# Larger units are not searched for addresses as long as something else tells them apart.
+SMALL = 1 << 14
 
 
 def rows_of_units(data: bytes, order: str) -> list[Range]:
@@ -69,12 +74,38 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
         places = same.get(a[slice(*one)])
         if places:
             pair(i, places.pop())
+    lefts, rights = np.array(sorted(functions), np.int64), np.array(sorted(functions.values()), np.int64)
+    sizes: dict[int, tuple[list[int], list[int]]] = {}
+    for i, (start, stop) in enumerate(ones):
+        if i not in twin:
+            sizes.setdefault(stop - start, ([], []))[0].append(i)
+    for j, (start, stop) in enumerate(twos):
+        if j not in taken:
+            sizes.setdefault(stop - start, ([], []))[1].append(j)
+    for size, (here, there) in sizes.items():
+        if len(here) * len(there) * size > ALIKE_MAX:
+            continue
+        # Those of a size that have the same addresses, or most in common.
+        views = [[np.frombuffer(data, np.uint8, size, rows[k][0]) for k in group]
+                 for data, rows, group in ((a, ones, here), (b, twos, there))]  # fmt: skip
+        several = size <= SMALL and len(here) > 1
+        held = [
+            Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter()
+            for i in here
+        ]
+        others = [Counter(_held(b, twos[j], word, order, rights)) if several else Counter() for j in there]
+        scores = [
+            ((held[x] & others[y]).total(), int((one == two).sum()), -abs(x - y), i, j)
+            for x, (i, one) in enumerate(zip(here, views[0], strict=True))
+            for y, (j, two) in enumerate(zip(there, views[1], strict=True))
+        ]
+        for votes, score, _near, i, j in sorted(scores, reverse=True):
+            if (votes or 2 * score >= size) and i not in twin and j not in taken:
+                pair(i, j)
     homes: dict[int, int] = {}
-    rights = np.array(sorted(functions.values()), np.int64)
     for j in sorted(set(range(len(twos))) - taken):
         for address in _held(b, twos[j], word, order, rights):
             homes.setdefault(address, j)
-    lefts = np.array(sorted(functions), np.int64)
     for i in range(len(ones)):
         if i not in twin:
             votes = Counter(homes.get(functions[address], -1) for address in _held(a, ones[i], word, order, lefts))
@@ -88,6 +119,32 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
     if all(i == j for i, j in twin.items()):
         return None
     return joined(inside_units(a, b, [(ones[i], twos[twin[i]]) for i in range(len(ones))]))
+
+
+def abbreviations(left: tuple[bytes, bytes], right: tuple[bytes, bytes], order: str, pieces: Any) -> list[Piece] | None:
+    """Align the tables of abbreviations of units that correspond: (.debug_info, .debug_abbrev) of both sides and the map
+    of the first. None where they stand in order, or not each of them is of one unit."""
+    starts = []
+    for info, _tables in (left, right):
+        found = {}
+        for start, _stop, width, version in units(info, order):
+            if width == 4:
+                # Behind the version, from DWARF 5 on two bytes further (7.5.1).
+                at = start + (8 if version >= 5 else 6)
+                found[start] = int.from_bytes(info[at : at + 4], "little" if order == "<" else "big")
+        starts.append(found)
+    stops = []
+    for found, (_info, tables) in zip(starts, (left, right), strict=True):
+        bounds = sorted({*found.values(), len(tables)})
+        if len(bounds) != len(found) + 1 or bounds[0] != 0:
+            return None
+        stops.append(dict(pairwise(bounds)))
+    firsts = list(starts[0])
+    moved = pieces.to(np.array(firsts, np.int64)).tolist() if firsts else []
+    if sorted(moved) != sorted(starts[1]):
+        return None
+    rows = sorted((starts[0][i], starts[1][j]) for i, j in zip(firsts, moved, strict=True))
+    return joined([Piece(a, stops[0][a], b, stops[1][b]) for a, b in rows])
 
 
 def _held(data: bytes, row: Range, word: int, order: str, wanted: Any) -> list[int]:

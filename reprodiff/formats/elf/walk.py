@@ -6,7 +6,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import contents, dynamic, headers, tables
+from reprodiff.formats.elf import audit, contents, dynamic, embedded, headers, metadata, tables
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     DT_RPATH,
@@ -38,6 +38,9 @@ _TABLES = {
     SHT_GNU_VERSYM: dynamic.versions, SHT_GNU_VERNEED: dynamic.requirements, SHT_GNU_VERDEF: dynamic.requirements,
     SHT_RELR: dynamic.packed,
 }  # fmt: skip
+
+# What compilers put into sections of their own; False where it is laid out otherwise.
+_READ = {b".rmeta": metadata.compare, b".llvmbc": embedded.compare, b".dep-v0": audit.compare}
 
 
 def compare(walk: Walk, left: Group, right: Group) -> None:
@@ -124,7 +127,10 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     elif check is not None:
         check(walk, both, pair, where)
     else:
-        contents.compare(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
+        stream = contents.Stream(left, right, one.offset, two.offset)
+        read = _READ.get(one.name)
+        if read is None or not read(walk, both, where, stream):
+            contents.compare(walk, both, pair, where, stream)
     _forget(both, pair)
 
 

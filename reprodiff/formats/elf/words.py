@@ -28,6 +28,9 @@ def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
     return found
 
 
+ALIGNED = 8
+
+
 class Differing:
     """The bytes that differ at corresponding offsets of a section pair; `open` marks those without an explanation."""
 
@@ -81,11 +84,15 @@ class Differing:
         chosen, off = chosen[inside], off[inside]
         self._try(chosen, self.one[chosen] - off, self.two[chosen] - off, width, check, True)
 
-    def close(self, at: Any, size: Any) -> None:
+    def close_words(self, at: Any, size: Any) -> None:
         """Take the bytes of words at offsets of the left side, in order, as explained."""
         if len(at):
             index = np.searchsorted(at, self.one, "right") - 1
             self.open &= (index < 0) | (self.one - at[np.maximum(index, 0)] >= size[np.maximum(index, 0)])
+
+    def close(self, start: int, stop: int) -> None:
+        """Take what differs in a range of left offsets as explained."""
+        self.open[(self.one >= start) & (self.one < stop)] = False
 
     @property
     def explained(self) -> int:
@@ -121,6 +128,9 @@ class Addresses:
         ends: dict[int, int] = {p[0] + p[1]: p[2] + p[3] for p in parts}
         self.ends = np.array(sorted(ends), np.int64)
         self.right_ends = np.array([ends[end] for end in sorted(ends)], np.int64)
+        # Where an empty table behind a section begins.
+        filled = {-(-one // ALIGNED) * ALIGNED: -(-two // ALIGNED) * ALIGNED for one, two in ends.items()}
+        self.aligned = np.array(sorted(filled), np.int64), np.array([filled[end] for end in sorted(filled)], np.int64)
 
     def same(self, one: Any, two: Any) -> Any:
         """Tell of pairs of addresses, as arrays, whether they are the same place."""
@@ -141,7 +151,10 @@ class Addresses:
         ok = within & (self.alike[index] | ((inside == 0) & (other > 0))) & (self.rights[index] + inside == two)
         tail = within & (inside >= length - self.tails[index]) & (self.rights[index] + other - (length - inside) == two)
         at = np.minimum(np.searchsorted(self.ends, one), len(self.ends) - 1)
-        return ok | tail | ((self.ends[at] == one) & (self.right_ends[at] == two))
+        ok |= tail | ((self.ends[at] == one) & (self.right_ends[at] == two))
+        lefts, rights = self.aligned
+        at = np.minimum(np.searchsorted(lefts, one), len(lefts) - 1)
+        return ok | ((lefts[at] == one) & (rights[at] == two))
 
     def to(self, places: Any) -> Any:
         """Return the right addresses of left ones, -1 where nothing corresponds exactly."""
