@@ -9,8 +9,14 @@ import os
 import random
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+
+from capstone import CS_ARCH_X86, CS_MODE_64, Cs
+from elftools.elf.elffile import ELFFile
+from executables import Mutation
 
 LINES = ("wheel", "spiral", "corner", "a plane of many lines", "edge of the frame", "layer %d of %d\n", "canvas: %s\n")
 CALLS = (
@@ -66,11 +72,11 @@ class Parts:
             const = rng.choice(["const ", ""])
             lines += [f"static int (*{const}steps[])(int) = {{{rows}}};"]
             names.append("chosen")
-            lines += ["static int chosen(int v) { return steps[(unsigned)v % (sizeof steps / sizeof *steps)](v); }"]
+            lines += [
+                "static int chosen(int v) { return steps[(unsigned)v % (sizeof steps / sizeof *steps)](v); }"
+            ]
         if rng.random() < 0.5:
-            rows = ", ".join(
-                f'{{"{_phrase(rng)}", {rng.randrange(9)}, {rng.choice(names)}}}' for _ in range(rng.randrange(2, 5))
-            )
+            rows = ", ".join(f'{{"{_phrase(rng)}", {rng.randrange(9)}, {rng.choice(names)}}}' for _ in range(rng.randrange(2, 5)))
             const = rng.choice(["const ", ""])
             lines += [
                 f"static {const}struct row {{ const char *name; int key; int (*run)(int); }} rows[] = {{{rows}}};",
@@ -85,13 +91,11 @@ class Parts:
             lines += [f"__attribute__((constructor)) static void start(void) {{ count += {rng.randrange(99)}; }}"]
         lines += [f"int enter_{at:02}(int v)", "{", "    int sum = twice(v);"]
         lines += [f"    sum += {name}(sum + {rng.randrange(9)});" for name in names]
-        lines += ["    return sum;", "}"]
+        lines += [f"    return sum + level_{at:02} + kept[0];", "}"]
         return "\n".join(lines) + "\n"
 
     def _function(self, name: str, scope: str, rng: random.Random, at: int) -> list[str]:
-        lines = [
-            f"{rng.choice(['', '', '__attribute__((noinline)) ', '__attribute__((cold)) '])}{scope}int {name}(int v)"
-        ]
+        lines = [f"{rng.choice(['', '', '__attribute__((noinline)) ', '__attribute__((cold)) '])}{scope}int {name}(int v)"]
         lines += ["{", f'    const char *word = "{_phrase(rng)}"; int sum = v;']
         for _ in range(rng.randrange(1, 5)):
             unit = rng.randrange(self.units)
@@ -101,9 +105,7 @@ class Parts:
                 case 1:
                     lines += _words(rng)
                 case 2:
-                    lines += [
-                        f"    sum += (int)(v * {rng.uniform(0, 9):.3f} + {rng.choice([0.5, 2.5, rng.random()])});"
-                    ]
+                    lines += [f"    sum += (int)(v * {rng.uniform(0, 9):.3f} + {rng.choice([0.5, 2.5, rng.random()])});"]
                 case 3:
                     lines += [f"    sum += (int)(v * {rng.choice([0.25, 1.5, rng.random()])}f);"]
                 case 4:
@@ -118,7 +120,7 @@ class Parts:
                     values = ", ".join(str(rng.randrange(1000)) for _ in range(9))
                     lines += [
                         f"    {{ static const {kind} all[] = {{{values}}};",
-                        "      for (int i = 0; i < 9; i++) sum = sum * 3 + (int)all[i] * v; }",
+                        f"      for (int i = 0; i < 9; i++) sum = sum * 3 + (int)all[i] * v; }}",
                     ]
                 case 6:
                     lines += [f"    {{ static int seen{rng.choice(['', ' = 7'])}; sum += seen++; }}"]
@@ -193,7 +195,7 @@ def _classes(at: int, rng: random.Random) -> list[str]:
         "};",
         "}",
         f"struct Named_{at:02} : {base} {{ int area(int v) const override; const char *name() const override; }};",
-        f"int Named_{at:02}::area(int v) const {{ return {(base.split('<')[0] == 'Box' and f'{base}::area(v) +') or ''} {rng.randrange(99)}; }}",
+        f"int Named_{at:02}::area(int v) const {{ return {base.split('<')[0] == 'Box' and f'{base}::area(v) +' or ''} {rng.randrange(99)}; }}",
         f'const char *Named_{at:02}::name() const {{ return "{_phrase(rng)}"; }}',
         "static int virtual_call(int v)",
         "{",
@@ -251,3 +253,74 @@ def linked(parts: Parts, how: Link, folder: Path, orders: list[list[int]], archi
             run("strip", how.strip, str(target))
         made.append(target)
     return made
+
+
+# Changes that a map of what moved might justify
+
+
+def swaps(path: Path, count: int, seed: int = 0) -> Iterator[Mutation]:
+    """Exchanges of two things that look alike: call targets, references of code, pointers in data, entries of jump
+    tables, relocations' addends, bytes of two equally long texts."""
+    data = path.read_bytes()
+    elf = ELFFile(BytesIO(data))
+    rng = random.Random(f"swaps {seed}")
+    found: list[tuple[str, str, list[int], int]] = []
+    sections = [s for s in elf.iter_sections() if s["sh_flags"] & 2 and s["sh_type"] != "SHT_NOBITS" and s["sh_size"]]
+    code = next(s for s in sections if s.name == ".text")
+    decoder = Cs(CS_ARCH_X86, CS_MODE_64)
+    decoder.detail = True
+    calls, loads = [], []
+    for each in decoder.disasm(code.data(), code["sh_addr"]):
+        at = each.address - code["sh_addr"] + code["sh_offset"]
+        if each.bytes[:1] == b"\xe8" and each.size == 5:
+            calls.append(at + 1)
+        elif each.disp_offset and each.disp_size == 4 and each.modrm & 0xC7 == 5:
+            loads.append(at + each.disp_offset)
+    found += [("call", ".text", calls, 4), ("load", ".text", loads, 4)]
+    for section in sections:
+        start, size = section["sh_offset"], section["sh_size"]
+        if section["sh_type"] == "SHT_RELA" and section.name != ".rela.plt":
+            # The order of initialisers is a cause of its own.
+            arrays = [s for s in sections if s["sh_type"] in {"SHT_INIT_ARRAY", "SHT_FINI_ARRAY"}]
+            words = [
+                at + 16 for at in range(start, start + size, 24)
+                if not any(s["sh_addr"] <= int.from_bytes(data[at : at + 8], "little") < s["sh_addr"] + s["sh_size"] for s in arrays)
+            ]  # fmt: skip
+            found.append(("addend", section.name, words, 8))
+        elif section.name.startswith((".data", ".rodata", ".got")) and elf["e_type"] == "ET_EXEC":
+            words = [at for at in range(start + -start % 8, start + size - 7, 8) if 0x400000 <= int.from_bytes(data[at : at + 8], "little") < 0x500000]
+            found.append(("pointer", section.name, words, 8))
+        if section.name.startswith(".rodata"):
+            low, high = code["sh_addr"], code["sh_addr"] + code["sh_size"]
+            # Entries whose distance leads into code from somewhere close before them.
+            words = [
+                at for at in range(start + -start % 4, start + size - 3, 4)
+                if low <= int.from_bytes(data[at : at + 4], "little", signed=True) + section["sh_addr"] + at - start < high
+            ]  # fmt: skip
+            found.append(("entry", section.name, words, 4))
+    found = [row for row in found if len(row[2]) > 1]
+    seen = set()
+    for _ in range(count * 20):
+        if len(seen) == count or not found:
+            return
+        kind, name, places, width = rng.choice(found)
+        at = rng.randrange(len(places))
+        # Neighbours are as alike as two things get.
+        other = rng.choice([at - 1, at + 1, rng.randrange(len(places))])
+        if not 0 <= other < len(places) or other == at:
+            continue
+        one, two = sorted((places[at], places[other]))
+        a, b = data[one : one + width], data[two : two + width]
+        if kind in {"call", "load"}:
+            shift = two - one
+            a, b = (
+                ((int.from_bytes(each, "little", signed=True) + by) & 0xFFFFFFFF).to_bytes(4, "little")
+                for each, by in ((a, -shift), (b, shift))
+            )
+            new = data[:one] + b + data[one + width : two] + a + data[two + width :]
+        else:
+            new = data[:one] + b + data[one + width : two] + a + data[two + width :]
+        if new == data or (one, two) in seen:
+            continue
+        seen.add((one, two))
+        yield Mutation(f"swap {kind}", new, one, two + width, name, f"{one:#x} and {two:#x}")

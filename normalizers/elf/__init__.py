@@ -3,7 +3,7 @@
 from typing import Any
 
 from normalizers import qt
-from normalizers.elf import claims
+from normalizers.elf import claims, generated
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Policy, Rule, Set
@@ -20,6 +20,7 @@ NAMES = ("elf/.strtab/string[*]", "elf/.dynstr/string[*]", "elf/.shstrtab/string
 _PATH = "the directory that the compiler ran in, as debug information records it"
 _MACRO = "__FILE__: the path that the compiler was given, in an assertion or a message"
 _TOOLS = "what the compiler or linker calls itself: both sides were made by different ones"
+_RANDOM = "the random name of a temporary file"
 _STRIPPED = "debug information or symbols that one side alone has"
 
 
@@ -37,6 +38,19 @@ BLANK = Set(lambda value, _policy: bytes(len(value)))
 UNPLACED = Set(lambda value, _policy: bytes(len(value)) if claims.outside(value) else value)
 
 
+# What a text says of its build, and why that is no content.
+SAID = {
+    "embedded-build-date-string": "when the program was built, as a script or the shell wrote it",
+    "timezone-shift": "one moment, as two time zones show it",
+    "locale-messages": "one moment, in the words of two languages",
+    "recorded-build-flags": "the flags that the compiler was given, kept in a text",
+    "vcs-describe": "the revision that was built, and whether it was changed",
+    "kernel-version": "the kernel of the machine that built, or that it was built for",
+    "username": "who built it",
+    "hostname": "the machine that built it",
+    "copyright-year": "the year of a copyright",
+    "epoch-integer-timestamp": "a number that reads as seconds since the epoch",
+}
 SYMBOLS = "elf/{.symtab,.strtab,.symtab_shndx,.comment,.gnu_debuglink,.gnu_debugaltlink,.gdb_index,.gnu_debugdata}"
 
 
@@ -72,7 +86,8 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.GCC.command.line/string[*]", "march-native", "the compiler was told to use all of its own machine", claim=claims.native),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=_always),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", None, "one-sided"),
-    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool, claims.as_text),
+    Rule("elf/.note.gnu.gold-version", "elf-comment-toolchain", _TOOLS, None, "one-sided"),
     # Strings of the program.
     *(
         rule
@@ -87,8 +102,11 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=claims.coverage),
             Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
             Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
+            *(Rule(place, cause, why, claim=claims.said(cause)) for cause, why in SAID.items()),
+            Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name),
         )
     ),
+    *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name) for place in NAMES),
     *(rule for place in (".rodata*", ".data*", ".qtmimedatabase") for rule in qt.rules(f"elf/{place}")),
     *(
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)
@@ -111,6 +129,11 @@ RULES: tuple[Rule, ...] = (
          claims.residue, claims.residue_lengths),
     Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "changed",
          claims.residue, claims.residue_lengths),
+    *(
+        Rule("elf/.dynstr/string[*]", "rpath-build-path", "a search path that was taken out, and its text left behind", None, kind,
+             claims.rpath_left)
+        for kind in ("changed", "one-sided")
+    ),
     # What follows from all the rest.
     Rule("elf/.note*/build-id/desc", "gnu-build-id", "a digest of the file as it was linked", BLANK, claim=claims.derived, opt_in=True),
     Rule("elf/.note*/build-id/desc", "cmake-rpath-stripped-residue", "a digest of the file before a search path was removed from it", BLANK,
@@ -138,6 +161,7 @@ RULES: tuple[Rule, ...] = (
         for rule in (
             Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
             Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
+            Rule(place, "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
         )
@@ -148,13 +172,16 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.rela.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
     Rule(SYMBOLS, "stripped", _STRIPPED, None, "one-sided", claims.stripped),
     Rule("elf/.shstrtab/string[*]", "stripped", _STRIPPED, None, "one-sided", claims.stripped_name),
+    Rule("elf/.symtab/symbol[*]", "stripped", _STRIPPED, None, "one-sided", claims.file_symbol),
+    Rule("elf/.strtab/string[*]", "stripped", _STRIPPED, None, "one-sided", claims.file_name),
     # Order.
     Rule("elf/{.init_array,.fini_array,.preinit_array}", "static-init-order",
          "the order in which functions run at start or exit, which the linker took from its inputs", None, "moved",
          lambda _order, _evidence: "suspected", claims.permutation),
-    Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved", claims.linked_otherwise, claims.permutation),
+    Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved",
+         generated.unless(claims.linked_otherwise), claims.permutation),
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
-         claims.same_symbols, claims.permutation),
+         generated.unless(claims.same_symbols), claims.permutation),
     # Rust.
     Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=claims.other_versions),
     *(
@@ -173,7 +200,14 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),
     Rule("elf/.text*/function[*]", "copyright-year", "a number that reads as a year on both sides", claim=claims.year),
-    Rule("elf/.text*/function[*]", "ambient-config", "all code differs, but nothing that the sources say: other flags", claim=claims.other_flags),
+    Rule("elf/.text*/function[*]", "cpp-date-time-macro", "__DATE__ or __TIME__, in pieces within instructions", claim=claims.inlined_date),
+    *(
+        Rule(place, "epoch-integer-timestamp", "a number that reads as seconds since the epoch on both sides", claim=claims.epoch)
+        for place in ("elf/.text*/function[*]", "elf/.data*/object[*]", "elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*",
+                      "elf/.sdata*/object[*]")
+    ),
+    # Everything, where another tool or other options made it.
+    *generated.rules(),
 )  # fmt: skip
 
 

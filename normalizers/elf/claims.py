@@ -5,17 +5,16 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any, Literal
 
+from normalizers import texts
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.audit import packages
-from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC
-from reprodiff.formats.elf.references import search_paths
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC, STT_FILE
+from reprodiff.formats.elf.references import is_used, search_paths
 from reprodiff.paths import is_source, paths, system
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
 
 BUILD_ID = "/build-id/desc"
-# So many functions do not change by accident, nor by a change of one line.
-FUNCTIONS_MIN = 8
 # So many names of a new order are shown.
 NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
@@ -24,6 +23,8 @@ WIDE_MIN, CHANGED_MIN = 3, 16
 RENAMED_MIN = 4
 # A part of a text that stands elsewhere as well, and how long a text is looked at.
 PART, TEXT_MAX = 8, 4096
+# Where the sources of Rust's own library are said to be: no directory that anything is built in.
+_OWN = re.compile(rb"/rustc/|/rust/deps/")
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash", ".llvmbc/module-hash")
 
 
@@ -43,7 +44,7 @@ def either(change: Any) -> bytes:
 def under_root(change: Any, evidence: Any) -> Sure | None:
     """Claim a text whose paths become those of the other side when the directory that was built in is exchanged."""
     text = text_of(change)
-    root = evidence.shared.mapped(*text) if text else None
+    root = evidence.shared.mapped(*text) if text and not all(map(_OWN.match, text)) else None
     if root is None:
         return None
     return "suspected" if root in evidence.once(_kept) else "origin"
@@ -94,7 +95,7 @@ def rust_source(change: Any, evidence: Any) -> Sure | None:
 
 
 _CRATE = re.compile(rb"(/registry/src/[^/\0]+/[\w.-]*?)-(\d+\.\d+[\w.+-]*)/")
-_RUSTC = re.compile(rb"/rustc/[0-9a-f]{40}/")
+_RUSTC = re.compile(rb"/rustc/([0-9a-f]{40})/")
 
 
 def crate_version(change: Any, _evidence: Any) -> Sure | None:
@@ -105,12 +106,30 @@ def crate_version(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if _CRATE.sub(rb"\1/", text[0]) == _CRATE.sub(rb"\1/", text[1]) else None
 
 
-def rustc_commit(change: Any, _evidence: Any) -> Sure | None:
-    """Claim a path of Rust's own library that names another commit of the compiler."""
+def rustc_commit(change: Any, evidence: Any) -> Sure | None:
+    """Claim a path of Rust's own library that names another commit of the compiler, as all such paths do."""
     text = text_of(change)
-    if not text or not all(_RUSTC.search(side) for side in text):
+    found = [_RUSTC.search(side) for side in text] if text else []
+    if not text or not all(found) or _RUSTC.sub(b"/", text[0]) != _RUSTC.sub(b"/", text[1]):
         return None
-    return "origin" if _RUSTC.sub(b"/", text[0]) == _RUSTC.sub(b"/", text[1]) else None
+    commits = [match[1] for match in found if match]
+    kept = evidence.once(_commits)
+    return None if commits[0] in kept[1] or commits[1] in kept[0] else "origin"
+
+
+def _commits(evidence: Any) -> tuple[set[bytes], set[bytes]]:
+    """Return the commits of the compiler that either side names."""
+    comparison = evidence.comparison
+    step = 1 << 24
+    one, two = (
+        {
+            commit
+            for at in range(0, source.size, step)
+            for commit in _RUSTC.findall(source.read(at, min(at + step + 64, source.size)))
+        }
+        for source in (comparison.left, comparison.right)
+    )
+    return one, two
 
 
 _PRODUCER = re.compile(
@@ -136,6 +155,12 @@ def version_of_tool(change: Any, _evidence: Any) -> Sure | None:
     if not all(_NAME.fullmatch(_VERSION.sub(b"", head)) for head in heads):
         return None
     return "origin" if heads[0] != heads[1] else None
+
+
+def as_text(change: Any, _evidence: Any) -> tuple[str, str]:
+    """Show a table of strings of one side alone as what it says."""
+    text = either(change).replace(b"\0", b", ").decode("utf-8", "replace")
+    return (text, "") if change.kind == "left" else ("", text)
 
 
 def native(change: Any, _evidence: Any) -> Sure | None:
@@ -229,12 +254,23 @@ _HASHES = re.compile(
 _rust_hash = without(_HASHES)
 
 
+def _others(pattern: "re.Pattern[bytes]", left: bytes, right: bytes) -> bool:
+    """Tell whether the digests of two names are the same or others altogether: a third of their digits differs."""
+    ones, twos = pattern.findall(left), pattern.findall(right)
+    return len(ones) == len(twos) and all(
+        a == b or len(a) != len(b) or 3 * sum(x != y for x, y in zip(a, b, strict=True)) >= len(a)
+        for a, b in zip(ones, twos, strict=True)
+    )
+
+
 def rust_hash(change: Any, evidence: Any) -> Sure | None:
     """Claim a name of Rust that is the same but for digests, and for the directory that was built in."""
     text = text_of(change)
     if not text or not all(_HASHES.search(side) for side in text):
         return None
     bare = _HASHES.sub(b"", text[0]), _HASHES.sub(b"", text[1])
+    if not _others(_HASHES, *text):
+        return None
     return "origin" if _rust_hash(change, evidence) or evidence.shared.mapped(*bare) else None
 
 
@@ -328,17 +364,31 @@ def reordered_by_names(_change: Any, evidence: Any) -> Sure | None:
     return "suspected" if hashed >= RENAMED_MIN and 2 * hashed > len(names) else None
 
 
-_promoted = without(re.compile(rb"\.llvm\.\d{4,20}$"))
+_NUMBER = re.compile(rb"\.llvm\.\d{4,20}$")
+_promoted = without(_NUMBER)
 
 
 def promoted(change: Any, evidence: Any) -> Sure | Literal["consequence"] | None:
     """Claim a name that ends in the digest of its module, as link-time optimization gives names of one file to the
     whole program: it follows where anything but names differs."""
-    if not _promoted(change, evidence):
+    text = text_of(change)
+    if not text or not _promoted(change, evidence) or not _others(_NUMBER, *text):
         return None
     names = ("elf/.strtab/", "elf/.dynstr/", "elf/.debug_str/")
     comparison = evidence.comparison
     return "consequence" if any(not where.startswith(names) for where in comparison.changes) else "suspected"
+
+
+_UNIT_DIGEST = re.compile(rb"^[\w.+-]+\.[0-9a-f]{8}$")
+
+
+def unit_digest(change: Any, evidence: Any) -> Literal["consequence"] | None:
+    """Claim the name of a file's debug information, with a digest of it, where the directory in it differs."""
+    text = text_of(change)
+    if not text or not evidence.shared.roots or not all(_UNIT_DIGEST.match(side) for side in text):
+        return None
+    names = [side[:-9] for side in text]
+    return "consequence" if names[0] == names[1] and is_source(names[0]) else None
 
 
 def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
@@ -348,6 +398,23 @@ def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
         return None
     found = anonymous(change, evidence)
     return "origin" if found else None
+
+
+def said(cause: str) -> Claim:
+    """Return a claim for texts that differ in what they say of their build."""
+
+    def claim(change: Any, _evidence: Any) -> Sure | None:
+        text = text_of(change)
+        found = texts.said(*text) if text else None
+        return found.sure if found and found.cause == cause else None
+
+    return claim
+
+
+def random_name(change: Any, _evidence: Any) -> Sure | None:
+    """Claim names that differ in the random part of a temporary file's name."""
+    text = text_of(change)
+    return "origin" if text and texts.random_name(*text) else None
 
 
 _VCS = re.compile(rb"\t?(?:build\t)?vcs(?:\.\w+)?=[^\n]*")
@@ -398,6 +465,22 @@ def rpath_own(change: Any, evidence: Any) -> Sure | None:
 def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
     """Suspect a search path that one side alone has, where all of it lies outside of the system's directories."""
     return "suspected" if outside(either(change)) else None
+
+
+def rpath_left(change: Any, evidence: Any) -> Sure | None:
+    """Claim the text of a search path that a tool left in the string table when it took the entry out."""
+    both = images(evidence)
+    if both is None:
+        return None
+    starts = (change.l0, change.l1, change.left), (change.r0, change.r1, change.right)
+    for image, (start, stop, text) in zip(both, starts, strict=True):
+        table = image.by_name.get(b".dynstr")
+        if text is not None and (table is None or is_used(image, table, start - table.offset, stop - table.offset)):
+            return None
+    if all(set(text.rstrip(b"\0")) <= {0x58} for _start, _stop, text in starts if text is not None):
+        # patchelf writes X over what it takes out.
+        return "origin"
+    return rpath(change, evidence) if change.kind == "changed" else rpath_alone(change, evidence)
 
 
 def outside(value: bytes) -> bool:
@@ -509,38 +592,6 @@ def wide_counts(_change: Any, evidence: Any) -> tuple[str, str]:
     return f"{left} instructions of AVX or later", f"{right} instructions of AVX or later"
 
 
-_TEXT = re.compile(rb"(?<=\0)[\x20-\x7e\n\t]{8,}(?=\0)")
-
-
-def regenerated(evidence: Any) -> bool:
-    """Tell whether the code as a whole was generated otherwise from the same sources: a quarter of it and several
-    functions differ, but hardly a string, no import, and not what the tools call themselves."""
-    both = images(evidence)
-    if both is None:
-        return False
-    comparison = evidence.comparison
-    if any(
-        "/DT_" in where or where.startswith(("elf/.dynsym", "elf/.comment", "elf/.debug_"))
-        for where in comparison.changes
-    ):
-        return False
-    found = [c for where, changes in comparison.changes.items() if where.endswith("/function[*]") for c in changes]
-    code = max(sum(s.stored for s in image.sections if s.code) for image in both)
-    if len(found) < FUNCTIONS_MIN or 4 * sum(change.size for change in found) < code:
-        return False
-    texts = [
-        {text for s in image.sections if s.name.startswith(b".rodata") for text in _TEXT.findall(image.data(s))}
-        for image in both
-    ]
-    # Compilers make vectors out of pieces of text: a few may differ.
-    return len(texts[0] ^ texts[1]) <= min(4, len(texts[0] | texts[1]) // 8)
-
-
-def other_flags(_change: Any, evidence: Any) -> Sure | None:
-    """Suspect other flags of the compiler where all code differs and nothing that the sources say."""
-    return "suspected" if evidence.once(regenerated) else None
-
-
 _GCOV = re.compile(rb"__gcov_|\.LPBX|__llvm_pr")
 
 
@@ -573,6 +624,34 @@ def stripped(change: Any, evidence: Any) -> Sure | None:
         return None
     node = change.nodes[0] or change.nodes[1]
     return _removed(node.name.encode(), both)
+
+
+def file_symbol(change: Any, evidence: Any) -> Sure | None:
+    """Claim the symbol of a source file, which is stripped with debug information."""
+    both = images(evidence)
+    raw = change.left if change.left is not None else change.right
+    if both is None or raw is None:
+        return None
+    kind = raw[4 if both[0].wide else 12] & 15
+    return _removed(b".debug_", both) if kind == STT_FILE and _lacks(change, both) else None
+
+
+def _lacks(change: Any, both: tuple[Any, Any]) -> bool:
+    """Tell whether the side that does not have something is the one without debug information."""
+    without = both[1] if change.kind == "left" else both[0]
+    return not any(section.name.startswith(_KINDS[1]) for section in without.sections)
+
+
+def _file_names(evidence: Any) -> set[bytes]:
+    changes = evidence.comparison.changes.get("elf/.symtab/symbol[*]", ())
+    return {
+        key for change in changes if change.kind != "changed" and file_symbol(change, evidence) for key in change.keys
+    }
+
+
+def file_name(change: Any, evidence: Any) -> Sure | None:
+    """Claim the name of a source file whose symbol was stripped."""
+    return "origin" if either(change) in evidence.once(_file_names) else None
 
 
 def stripped_name(change: Any, evidence: Any) -> Sure | None:
@@ -654,3 +733,58 @@ def year(change: Any, evidence: Any) -> Sure | None:
         if 2000 <= one < 2100 and 2000 <= two < 2100 and one != two and change.l1 <= change.l0 - back + 2:
             return "suspected"
     return None
+
+
+# 2010 and 2036 in seconds since the epoch; two builds are less than twenty years apart.
+EPOCHS, APART = range(1262304000, 2082758400), 20 * 31556952
+# What stands before a number of four bytes in x86 code: mov to a register or to memory, push.
+_MOVES = re.compile(
+    rb"[\xb8-\xbf\x68]|\xc7[\xc0-\xc7\x00-\x03\x06\x07]|\xc7[\x40-\x47]?[\x04\x24\x44]?.{1,4}", re.DOTALL
+)
+
+
+def epoch(change: Any, evidence: Any) -> Sure | None:
+    """Suspect a single number that reads as seconds since the epoch on both sides: one that an instruction moves, or
+    one in data. It differs in its lowest byte and in another one: two moments hardly do otherwise."""
+    comparison, both = evidence.comparison, images(evidence)
+    size = change.l1 - change.l0
+    if change.kind != "changed" or both is None or not 2 <= size <= 4 or size != change.r1 - change.r0:
+        return None
+    code = evidence.where.startswith("elf/.text")
+    low = both[0].order == "<"
+    for back in range(5 - size):
+        a, b = change.l0 - back, change.r0 - back
+        if (low and back) or (not low and size + back != 4) or min(a, b) < 8 or (not code and (a % 4 or b % 4)):
+            continue
+        one, two = comparison.left.read(a, a + 4), comparison.right.read(b, b + 4)
+        numbers = [int.from_bytes(side, "little" if low else "big") for side in (one, two)]
+        if not all(number in EPOCHS for number in numbers) or abs(numbers[0] - numbers[1]) >= APART:
+            continue
+        if code and not _moved(comparison.left.read(a - 7, a)):
+            continue
+        return "suspected"
+    return None
+
+
+def _moved(before: bytes) -> bool:
+    """Tell whether bytes before a number are those of an instruction that moves it."""
+    return any(_MOVES.fullmatch(before, len(before) - count) for count in range(1, 8))
+
+
+_PART = re.compile(rb"(?:" + b"|".join(_MONTHS) + rb") [ 1-3]\d|[0-2]\d:[0-5]\d:[0-5]")
+_LETTERS = re.compile(rb"[A-Za-z0-9 :]+")
+
+
+def inlined_date(change: Any, evidence: Any) -> Sure | None:
+    """Suspect __DATE__ or __TIME__ in pieces, as numbers in instructions: dates on both sides, and nothing but letters
+    and digits that differ."""
+    size = change.l1 - change.l0
+    if change.kind != "changed" or not 0 < size <= 96 or size != change.r1 - change.r0:
+        return None
+    comparison = evidence.comparison
+    for source, start in ((comparison.left, change.l0), (comparison.right, change.r0)):
+        if not _PART.search(source.read(max(start - 24, 0), start + size + 24)):
+            return None
+    one, two = comparison.left.read(change.l0, change.l1), comparison.right.read(change.r0, change.r1)
+    odd = bytes(x for pair in zip(one, two, strict=True) if pair[0] != pair[1] for x in pair)
+    return "suspected" if _LETTERS.fullmatch(odd) else None

@@ -1,12 +1,16 @@
 """The text report: one screen for a person."""
 
 import os
+import re
 from typing import Any
 
 MOST = 10
 SUSPECTED = 5
 WIDE = 120
 VALUE = 60
+# Bytes in hex say little to a person: of more than so many some are shown.
+BYTES = 16
+HEX = re.compile(rf"(?:[0-9a-f]{{2}} ){{{BYTES}}}[0-9a-f]")
 TIMES, TO = "\u00d7", "\u2013"
 COLOURS = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
@@ -123,7 +127,7 @@ def fix(entry: dict[str, Any]) -> str:
 
 def values(example: dict[str, Any], cause: dict[str, Any]) -> str:
     """Return both sides of an example, and by how much a time moved."""
-    left, right = middle(example["left"], VALUE) or "absent", middle(example["right"], VALUE) or "absent"
+    left, right = (text or "absent" for text in brief(example["left"], example["right"], VALUE))
     if not example["left"] and not example["right"]:
         return "other order" if cause.get("archives") else "differs"
     shift = cause.get("shift_seconds")
@@ -147,6 +151,22 @@ def _shift(seconds: float) -> str:
 def inside(path: str) -> str:
     """Leave out the file's own name: the headline has it."""
     return path.partition("!/")[2] or os.path.basename(path)
+
+
+def brief(left: str, right: str, width: int) -> tuple[str, str]:
+    """Cut two long values: of bytes in hex some from where they begin to differ, of texts both ends."""
+    start = 0
+    if left and right:
+        first = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), 0)
+        start = max(first // 3 - 2, 0) * 3
+    return _window(left, start, width), _window(right, start, width)
+
+
+def _window(text: str, start: int, width: int) -> str:
+    if not HEX.match(text):
+        return middle(text, width)
+    cut = text[start : start + 3 * BYTES].rstrip()
+    return f"{'… ' if start else ''}{cut}{' …' if start + 3 * BYTES < len(text) else ''}"
 
 
 def middle(text: str, width: int) -> str:
@@ -184,9 +204,8 @@ def _unexplained(items: list[dict[str, Any]], width: int, paint: Any) -> list[st
         lines.append(f"{pad}{paint('bold', middle(inside(item['path']), WIDE))}  {kind}, bytes {', '.join(where)}")
         if "type" in item:
             lines.append(f"{pad}  {middle(item['type'], WIDE)}")
-        lines += [
-            f"{pad}  {sign} {middle(item[side], WIDE)}" for side, sign in (("left", "-"), ("right", "+")) if item[side]
-        ]
+        both = brief(item["left"], item["right"], WIDE)
+        lines += [f"{pad}  {sign} {text}" for text, sign in zip(both, "-+", strict=True) if text]
     if len(items) > MOST:
         lines.append(f"{pad}… and {len(items) - MOST:,} more (--json - has all)")
     return lines

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf import links, x86
-from reprodiff.formats.elf.contents import NOPS
 from reprodiff.formats.elf.functions import blanked
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import (
@@ -33,6 +32,7 @@ from reprodiff.formats.elf.names import (
     SHT_PREINIT_ARRAY,
     SHT_PROGBITS,
 )
+from reprodiff.formats.elf.contents import NOPS
 from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols, identity
 from reprodiff.formats.elf.region import TEXT, Region
 from reprodiff.formats.elf.words import gather
@@ -45,12 +45,13 @@ DISTANCE_MAX = 1 << 16
 SHAPE_MAX = 128
 # Symbols have places of their own, beyond all addresses.
 BEYOND = 1 << 62
+EXTENT_MAX = 1 << 16
+# Compilers store a number again for each unit; what is larger is an object.
+CONSTANT_MAX = 64
 # What fills up between functions is shorter.
 FILLED = 64
 # Instructions that do nothing, as assemblers write them.
-NOPS_END = re.compile(
-    rb"(?:(?:\x66)*\x2e?\x0f\x1f(?:\0|\x40\0|\x44\0\0|\x80\0{4}|\x84\0{5})|\x66*\x90|\xcc|\0)+\Z", re.DOTALL
-)
+NOPS_END = re.compile(rb"(?:(?:\x66)*\x2e?\x0f\x1f(?:\0|\x40\0|\x44\0\0|\x80\0{4}|\x84\0{5})|\x66*\x90|\xcc|\0)+\Z", re.DOTALL)
 FIXED = (b".eh_frame", b".note", b".interp", b".gnu.", b".dyn", b".rela", b".rel.")
 ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 
@@ -89,6 +90,8 @@ class Arrangement:
         self.twins: dict[tuple[int, int], int] = {}
         self.taken: set[tuple[int, int]] = set()
         self.classes: list[Any] = []
+        self.heads: list[list[set[int]]] = [[set() for _region in self.regions] for _side in (0, 1)]
+        self.more: tuple[list[Any], list[Any]] = ([], [])
         self.back: dict[tuple[int, int], Any] = {}
 
     def _section(self, number: int, side: int) -> Section:
@@ -157,14 +160,14 @@ class Arrangement:
             if self._follow():
                 self._chart()
                 continue
-            if self._same_code():
+            if self._virtual() or self._same_code():
                 self._chart()
                 continue
             break
         for _ in range(ROUNDS_MAX):
             steps = (
-                self._by_names, self._slots_left, self._bridge, self._follow, self._same_code, self._by_text,
-                self._by_targets, self._by_namesakes, self._grow,
+                self._virtual, self._by_content, self._by_names, self._slots_left, self._bridge, self._follow, self._loosely,
+                self._same_code, self._by_text, self._by_targets, self._by_namesakes, self._grow,
             )  # fmt: skip
             if not any(step() for step in steps):
                 break
@@ -177,7 +180,9 @@ class Arrangement:
             for side in (0, 1):
                 section = self._section(number, side)
                 rows = list(_functions_of(self.sides[side], section)) if pair.one.code and region.data else []
-                self.functions[side].append([Function(number, index, *row) for index, row in enumerate(rows)])
+                self.functions[side].append(
+                    [Function(number, index, *row) for index, row in enumerate(rows)]
+                )
                 if rows:
                     self.sides[side].begin(section, [start for start, _size, _keys in rows])
         keys: tuple[dict[Any, list[Function]], dict[Any, list[Function]]] = ({}, {})
@@ -186,11 +191,7 @@ class Arrangement:
                 for function in functions:
                     for key in function.keys:
                         keys[side].setdefault((function.region, *key[:2]), []).append(function)
-        single = {
-            key: (ones[0], keys[1][key][0])
-            for key, ones in keys[0].items()
-            if len(ones) == len(keys[1].get(key, ())) == 1
-        }
+        single = {key: (ones[0], keys[1][key][0]) for key, ones in keys[0].items() if len(ones) == len(keys[1].get(key, ())) == 1}
         self.names = keys
         claims: tuple[dict[Any, set[int]], dict[Any, set[int]]] = ({}, {})
         for one, two in single.values():
@@ -266,16 +267,15 @@ class Arrangement:
             rows: tuple[dict[Any, list[Symbol]], dict[Any, list[Symbol]]] = ({}, {})
             for side in (0, 1):
                 found: dict[int, Symbol] = {}
-                for symbol in (
-                    self.sides[side].symbols(self._section(number, side)) if not self.pairs[number].one.code else ()
-                ):
+                begins: set[int] = set()
+                for symbol in self.sides[side].symbols(self._section(number, side)) if not self.pairs[number].one.code else ():
                     rows[side].setdefault(symbol.key[:2], []).append(symbol)
-                    region.begin(side, symbol.start)
-                    region.begin(side, symbol.start + symbol.size)
+                    begins.update((symbol.start, symbol.start + symbol.size))
                     old = found.get(symbol.start)
                     if old is None or (-symbol.size, symbol.key) < (-old.size, old.key):
                         found[symbol.start] = symbol
                 self.objects[side].append(found)
+                region.begins[side][:] = sorted(begins)
             for key, ones in rows[0].items():
                 twos = rows[1].get(key, [])
                 if len(ones) == len(twos) == 1:
@@ -306,7 +306,6 @@ class Arrangement:
                 section = self._section(number, side)
                 here = marks[(marks >= section.place) & (marks < section.place + section.size)] - section.place
                 region.marks = (here, region.marks[1]) if side == 0 else (region.marks[0], here)
-
     def _slots_left(self) -> bool:
         return self._slots(False)
 
@@ -383,9 +382,34 @@ class Arrangement:
             here = targets[(targets >= section.place) & (targets < section.place + section.size)] - section.place
             begins = region.begins[side]
             begins[:] = sorted({*begins, *here.tolist()})
+            if region.data is not None:
+                heads = [at for at in begins if self._head(side, number, at)]
+                self.heads[side][number] = set(heads)
+                begins[:] = sorted({*begins, *(at - 2 * self.left.image.word for at in heads)})
 
-    def _candidates(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """Yield what is referred to from places that correspond and is not known yet: left address, (votes, right
+    def _head(self, side: int, number: int, at: int) -> bool:
+        """Tell whether functions of a virtual table begin at an offset: before them stand a distance and a pointer to the
+        type (Itanium C++ ABI 2.5.2)."""
+        region, word, image = self.regions[number], self.left.image.word, self.left.image
+        place = self._section(number, side).place + at
+        targets, symbols = self.targets[side], self.symbols[side]
+        data = region.data[side] if region.data is not None else b""
+        if at < 2 * word or at + word > len(data):
+            return False
+        if image.type != ET_EXEC and place - word not in targets and place - word not in symbols:
+            return False
+        far, kind, first = (
+            targets.get(place + step, int.from_bytes(data[at + step : at + step + word], "little", signed=True))
+            for step in (-2 * word, -word, 0)
+        )
+        if not -DISTANCE_MAX < far <= 0:
+            return False
+        home, code = self.home(side, kind), self.home(side, first)
+        typed = place - word in symbols or (home is not None and not self.pairs[home[0]].one.code)
+        return typed and (place in symbols or (code is not None and self.pairs[code[0]].one.code))
+
+    def _candidates(self) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+        """Yield what is referred to from places that correspond and is not known yet: region, left address, (votes, right
         address) by votes."""
         (places, targets), (others, rights) = self.references
         to = self.to(places)
@@ -395,11 +419,12 @@ class Arrangement:
         one, two = targets[there], rights[index[there]]
         lies = self._homes(0, one)
         fresh = (self.to(one) < 0) & ~self.known(two) & (lies >= 0) & (lies == self._homes(1, two))
-        one, two = one[fresh], two[fresh]
+        one, two, lies = one[fresh], two[fresh], lies[fresh]
         if not len(one):
             return
         order = np.lexsort((two, one))
-        one, two = one[order], two[order]
+        one, two, lies = one[order], two[order], lies[order]
+        numbers = dict(zip(one.tolist(), lies.tolist(), strict=True))
         cuts = np.flatnonzero((np.diff(one) != 0) | (np.diff(two) != 0)) + 1
         firsts = np.concatenate([[0], cuts])
         counts = np.diff(np.append(firsts, len(one)))
@@ -412,22 +437,16 @@ class Arrangement:
             most = max(count for count, _b in found)
             good = [(count, b) for count, b in found if count == most and best[b] == count]
             if good:
-                yield a, good
+                yield numbers[a], a, good
 
     def _follow(self) -> bool:
         """Take what references lead to and what nothing contradicts; return whether there was any."""
         found = False
-        for address, rights in self._candidates():
-            one = self.home(0, address)
-            if one is None:
-                continue
-            for _votes, right in rights:
-                two = self.home(1, right)
-                if two is None or two[0] != one[0]:
-                    continue
-                if (self._function if self.pairs[one[0]].one.code else self._part)(one[0], one[1], two[1]):
-                    found = True
-                    break
+        for number, address, rights in self._candidates():
+            one, two = self.regions[number].one.place, self.regions[number].two.place
+            take = self._function if self.pairs[number].one.code else self._part
+            found |= any(take(number, address - one, right - two) for _votes, right in rights)
+        self._merge()
         return found
 
     def _at(self, side: int, number: int, offset: int) -> Function | None:
@@ -448,7 +467,21 @@ class Arrangement:
             return False
         if one.code != two.code or start - one.start != other - two.start:
             return False
-        return self._pair(one, two)
+        return self._agree(one, two) and self._pair(one, two)
+
+    def _agree(self, one: Function, two: Function) -> bool:
+        """Tell whether nothing that is known of what two functions refer to says that they are not the same."""
+        leads = []
+        for side, function in enumerate((one, two)):
+            places, targets = self.references[side]
+            start = self._section(function.region, side).place + function.start
+            first, last = np.searchsorted(places, (start, start + function.size))
+            leads.append(targets[first:last])
+        if len(leads[0]) != len(leads[1]):
+            return False
+        lefts, rights = self.to(leads[0]), np.where(self.known(leads[1]), leads[1], -1)
+        odd = np.flatnonzero((lefts != rights) & (lefts >= 0) & (rights >= 0))
+        return all(self._text(0, int(leads[0][at])) == self._text(1, int(leads[1][at])) != b"" for at in odd.tolist())
 
     def _part(self, number: int, start: int, other: int) -> bool:
         """Take a part of data that begins at two offsets, as far as it is the same."""
@@ -469,11 +502,10 @@ class Arrangement:
             return True
         same = self._alike(region, start, other, size)
         if same < size:
-            same = _whole(region, start, same)
+            same = _texts(region, start, same)
         if not same or not region.add(start, other, same):
             return False
         self._table(region, start, other, same)
-        self._virtual(region, start, other)
         return True
 
     def _symbols_at(self, number: int, start: int, size: int) -> list[int]:
@@ -482,34 +514,23 @@ class Arrangement:
         first, last = bisect_right(begins, start), bisect_right(begins, start + size - 1)
         return [at for at in begins[first:last] if at in self.objects[1][number]]
 
-    def _virtual(self, region: Region, start: int, other: int) -> None:
-        """Take what stands before the functions of a virtual table: a distance and a pointer to the type (Itanium C++ ABI
-        2.5.2)."""
-        word = self.left.image.word
-        if region.data is None or start < 2 * word or other < 2 * word:
-            return
-        order = self.left.image.order
-        for side, at in enumerate((start, other)):
-            place = self._section(region.number, side).place + at
-            data = np.frombuffer(region.data[side], np.uint8)
-            far, kind, first = (
-                self.targets[side].get(place + step, int(gather(data, np.array([at + step]), word, order, True)[0]))
-                if at + step + word <= len(data)
-                else 0
-                for step in (-2 * word, -word, 0)
-            )
-            home, code = self.home(side, kind), self.home(side, first)
-            called = code is not None and self.pairs[code[0]].one.code
-            if not -DISTANCE_MAX < far <= 0 or home is None or self.pairs[home[0]].one.code:
-                return
-            if not called and place not in self.symbols[side]:
-                return
-        if not self._odd(region, start - word, other - word, word, may=self._may).any():
-            region.add(start - word, other - word, word)
-            region.add(start - 2 * word, other - 2 * word, word)
+    def _virtual(self) -> bool:
+        """Take what stands before the functions of virtual tables that are known."""
+        found = False
+        size = 2 * self.left.image.word
+        for region in self._data():
+            base, other = region.one.place, region.two.place
+            for start in self.heads[0][region.number]:
+                right = self._known(0, base + start) - other
+                if right in self.heads[1][region.number] and region.cover[0].room(start - size) >= size:
+                    if not self._odd(region, start - size, right - size, size, may=self._may).any():
+                        found |= region.add(start - size, right - size, size)
+        return found
 
     def _alike(self, region: Region, start: int, other: int, size: int) -> int:
         """Count the bytes from two offsets on that agree but for pointers to what corresponds, or may yet."""
+        if not region.marked_at_all and region.equal(start, other, size) == size:
+            return size
         odd = self._odd(region, start, other, size, begins=True, may=self._leads)
         word = self.left.image.word
         if odd[:word].any() and size >= word:
@@ -538,7 +559,10 @@ class Arrangement:
         words = size // 4
         if words and begins and not region.one.flags & SHF_WRITE:
             # A table of distances to itself.
-            ones, twos = (gather(each, np.arange(words) * 4, 4, order, True) for each in (a, b))
+            ones, twos = (
+                np.frombuffer(data, f"{order}i4", words, at).astype(np.int64)
+                for data, at in zip(region.data, (start, other), strict=True)
+            )
             self._excuse(odd, 4, self._leads(region.one.place + start + ones, region.two.place + other + twos))
         if odd.any() and begins and region.one.name == b".gcc_except_table":
             at = np.array([x - start for x in links.within(region.data[0], start) if x - start + 4 <= size], np.int64)
@@ -616,8 +640,14 @@ class Arrangement:
         for side, (at, base) in enumerate(zip((start, other), bases, strict=True)):
             section = self._section(region.number, side)
             values = gather(np.frombuffer(region.data[side], np.uint8), offsets + at, 4, self.left.image.order, True)
-            rows = np.stack([offsets + at + section.place, base + values])
-            self.references[side] = _sorted(np.concatenate([self.references[side], rows], axis=1))
+            self.more[side].append(np.stack([offsets + at + section.place, base + values]))
+
+    def _merge(self) -> None:
+        """Take the references that tables were found to hold."""
+        for side, rows in enumerate(self.more):
+            if rows:
+                self.references[side] = _sorted(np.concatenate([self.references[side], *rows], axis=1))
+        self.more = ([], [])
 
     def _same_code(self) -> bool:
         """Pair functions of equal code by what they refer to and what refers to them, then by what stands beside."""
@@ -774,6 +804,84 @@ class Arrangement:
                     return True
         return False
 
+    def _extent(self, side: int, number: int, start: int) -> Any:
+        """Return what stands from where a part begins to the next one, without zeros at the end; None where that is
+        nothing or too much."""
+        region = self.regions[number]
+        if region.data is None:
+            return None
+        begins = region.begins[side]
+        index = bisect_right(begins, start)
+        stop = begins[index] if index < len(begins) else region.cover[side].size
+        text = region.data[side][start:stop].rstrip(b"\0")
+        if not text or stop - start > EXTENT_MAX:
+            return None
+        return self._content(side, number, start, start + len(text) + -len(text) % 4)
+
+    def _content(self, side: int, number: int, start: int, stop: int) -> Any:
+        """Return bytes of data with what its pointers lead to; None where that is not known of one."""
+        region, word = self.regions[number], self.left.image.word
+        assert region.data is not None
+        data, base = region.data[side], self._section(number, side).place
+        stop = min(stop, len(data))
+        marks = region.marks[side]
+        first, last = np.searchsorted(marks, (start, stop))
+        places = {int(at): self.targets[side].get(base + int(at)) for at in marks[first:last]}
+        if self.left.image.type == ET_EXEC:
+            for at in range(start + -(base + start) % word, stop - word + 1, word):
+                value = int.from_bytes(data[at : at + word], "little")
+                if value and self.home(side, value):
+                    places[at] = value
+        if not places:
+            return data[start:stop].rstrip(b"\0")
+        content: list[Any] = []
+        at = start
+        for place in sorted(places):
+            content.append(data[at:place])
+            target = places[place]
+            if target is None:
+                content.append(self.symbols[side].get(base + place))
+            else:
+                leads = self._text(side, target) or self._known(side, target)
+                if leads == -1:
+                    return None
+                content.append(leads)
+            at = place + word
+        return (*content, data[at:stop].rstrip(b"\0"))
+
+    def _by_content(self) -> bool:
+        """Pair parts that something refers to by what they hold, where there is one such on each side."""
+        found = False
+        for region in self._data():
+            if region.data is None:
+                continue
+            rows: tuple[dict[Any, list[int]], dict[Any, list[int]]] = ({}, {})
+            for side in (0, 1):
+                for start in region.begins[side]:
+                    content = self._extent(side, region.number, start) if region.cover[side].room(start) else None
+                    if content is not None:
+                        rows[side].setdefault(content, []).append(start)
+            for content, ones in rows[0].items():
+                twos = rows[1].get(content, [])
+                if len(ones) == len(twos) == 1:
+                    found |= region.add(ones[0], twos[0], min(region.room(ones[0], twos[0])))
+        return found
+
+    def _loosely(self) -> bool:
+        """Take what references lead to although it is not the same, where most of it is."""
+        found = False
+        for number, address, rights in self._candidates():
+            region = self.regions[number]
+            if self.pairs[number].one.code or region.data is None:
+                continue
+            start = address - region.one.place
+            for _votes, right in rights:
+                other = right - region.two.place
+                size = min(region.room(start, other))
+                if size > 0 and 2 * int(self._odd(region, start, other, size, may=self._may).sum()) < size:
+                    found |= region.add(start, other, size)
+        return found
+
     def _bridge(self) -> bool:
         """Take what lies between parts that moved together, and what the start files of the C library begin with."""
         found = False
@@ -782,6 +890,10 @@ class Arrangement:
             size = min(region.room(0, 0))
             odd = self._odd(region, 0, 0, size, may=self._leads) if size > 0 and region.data is not None else None
             found |= odd is not None and not odd.any() and region.add(0, 0, size)
+            rooms = region.cover[0].room(0), region.cover[1].room(0)
+            if region.one.name.startswith(b".got") and rooms[0] == rooms[1]:
+                # What the loader keeps there for itself.
+                found |= region.add(0, 0, rooms[0])
         return found
 
     def _grow(self) -> bool:
@@ -822,7 +934,7 @@ class Arrangement:
                 open_, targets = ~self.known(places), np.where(self.known(targets), targets, -1)
             for place, target in zip(places[open_].tolist(), targets[open_].tolist(), strict=True):
                 home = self.home(side, place)
-                if target >= 0 and home:
+                if target >= 0 and home and self.regions[home[0]].alone(side, home[1], self.left.image.word):
                     rows[side].setdefault((home[0], target), []).append(home[1])
         found = False
         for (number, target), ones in rows[0].items():
@@ -840,9 +952,9 @@ class Arrangement:
             ones, twos = (region.parts(side, {})[0] for side in (0, 1))
             for content, spans in ones.items():
                 twins = twos.get(content, [])
-                if len(spans) == len(twins) == 1 and len(content) > TEXT_MIN:
-                    size = spans[0][1] - spans[0][0]
-                    found |= size > 4 and region.add(spans[0][0], twins[0][0], size)
+                text = isinstance(content, bytes) and TEXT.match(content)
+                if len(spans) == len(twins) == 1 and text and text.end() == len(content) - 1:
+                    found |= region.add(spans[0][0], twins[0][0], spans[0][1] - spans[0][0])
         return found
 
     # The result
@@ -896,9 +1008,27 @@ class Arrangement:
                 found.append(int(places[at]))
         for at in np.flatnonzero(there & ~good).tolist():
             texts = [self._text(side, int(address)) for side, address in enumerate((targets[at], two[at]))]
-            if texts[0] and texts[0] == texts[1]:
+            if (texts[0] and texts[0] == texts[1]) or self._constant(int(targets[at]), int(two[at])):
                 copies.append(int(places[at]))
         return np.array(found, np.int64), np.array(copies, np.int64)
+
+    def _constant(self, address: int, right: int) -> bool:
+        """Tell whether the same constant stands at a left and a right address, and whatever else is read there: all up to
+        where the next one begins."""
+        one, two = self.home(0, address), self.home(1, right)
+        if one is None or two is None or one[0] != two[0]:
+            return False
+        region = self.regions[one[0]]
+        if self.pairs[one[0]].one.code or region.data is None or region.one.flags & SHF_WRITE or region.marked_at_all:
+            return False
+        sizes = [
+            (begins[index] if (index := bisect_right(begins, at)) < len(begins) else region.cover[side].size) - at
+            for side, (begins, at) in enumerate(zip(region.begins, (one[1], two[1]), strict=True))
+        ]
+        if one[1] not in region.begins[0] or two[1] not in region.begins[1] or max(sizes) > CONSTANT_MAX:
+            return False
+        a, b = (data[at : at + max(sizes)] for data, at in zip(region.data, (one[1], two[1]), strict=True))
+        return a == b and bool(a.strip(b"\0"))
 
     def _text(self, side: int, address: int) -> bytes:
         """Return the text at an address of data that is only read, b"" where there is none."""
@@ -953,11 +1083,7 @@ class Arrangement:
                     first = self.functions[0][number][one]
                     key = (first.keys[0][0] if first.keys else b"#%d" % one, b"", one)
                 else:
-                    name = (
-                        function.keys[0][0]
-                        if function.keys
-                        else b"#%s%d" % ((b"left", b"right")[side], function.number)
-                    )
+                    name = function.keys[0][0] if function.keys else b"#%s%d" % ((b"left", b"right")[side], function.number)
                     key = name, (b"left", b"right")[side], function.number
                 rows[side].append(Symbol(function.start, function.size, key))
         return rows
@@ -991,16 +1117,13 @@ def _sorted(rows: Any) -> Any:
     return rows[:, keep]
 
 
-def _whole(region: Region, start: int, same: int) -> int:
-    """Return as much of a part as is surely one thing, where only its beginning is the same: a text, whole words."""
+def _texts(region: Region, start: int, same: int) -> int:
+    """Return as much of a part as is whole texts, where only its beginning is the same: nothing may refer to the rest."""
     if region.data is None:
-        return same
+        return 0
     text = region.data[0][start : start + same]
-    end = text.rfind(b"\0") + 1
-    first = text.find(b"\0")
-    if first >= TEXT_MIN and text[:first].isascii():
-        return end
-    return same // 4 * 4 if text[:4].strip(b"\0") else same // 8 * 8 if text[:8].strip(b"\0") else 0
+    first = TEXT.match(text)
+    return text.rfind(b"\0") + 1 if first and text[first.end() : first.end() + 1] == b"\0" else 0
 
 
 def _taken(section: Section) -> bool:

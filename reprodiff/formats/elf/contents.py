@@ -39,6 +39,7 @@ STALE_MAX = 16
 GROUPS_MAX = 64
 # A text among numbers: something that names a file, a symbol or a type.
 PATH = re.compile(rb"[\x20-\x7e]*")
+PRINTED_BEFORE = re.compile(rb"[\x20-\x7e\t\n]*")
 NAME = re.compile(rb"[\w.+~/@$:<>, *&()-]{6,}")
 
 
@@ -269,7 +270,7 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
                 groups.setdefault(emptied, []).append((a, b, size))
                 continue
         around = found.pieces.find(a)
-        text = _text_around(stream, around, a, b, pair.one)
+        text = _text_around(both, pair, stream, around, a, b)
         path = _path_around(stream, around, a, b) if text is None else None
         if text is not None:
             groups.setdefault(("string", b"", text), []).append((a, b, size))
@@ -284,24 +285,57 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
         _put_group(walk, both, pair, where, stream, kind, name, start, rows)
 
 
-def _text_around(stream: Stream, piece: Piece | None, a: int, b: int, section: Section) -> int | None:
+def _text_around(both: Both, pair: Pair, stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
     """Return where the text begins that a differing byte lies in on both sides, None where it is no text."""
+    section = pair.one
     least = 1 if section.strings else 4
-    numbers = not section.alloc and not section.strings
+    loose = section.alloc and not section.strings
     start = stream.left.rfind(b"\0", max(0, a - 4096), a) + 1
-    stop = stream.left.find(b"\0", a, a + 4096)
-    if piece is None or start < piece.l0 or start <= a - 4096 or stop < 0 or stop - start < least or stop > piece.l1:
+    if loose:
+        # The longer of two texts tells where both begin: behind the shorter one there is nothing but zeros.
+        start = min(start, stream.right.rfind(b"\0", max(0, b - 4096), b) + 1 + a - b)
+    stop = _text_stop(stream, start, start + b - a, loose)
+    if piece is None or start < piece.l0 or start <= a - 4096 or stop is None or stop > piece.l1 or stop <= a:
         return None
     while start < a and stream.left[start] < 0x20:
         start += 1
-    other = b - (a - start)
-    one, two = stream.left[start:stop], stream.right[other : other + stop - start]
-    if numbers and not (NAME.fullmatch(one) and NAME.fullmatch(two)):
+    one, two = _text_sides(stream, start, stop, b - a)
+    if loose and not texts(one, two):
+        # Behind a number that has no NUL at its end: what is printed, from where code refers to it.
+        start = max(
+            a - len(_printed_before(stream.left, start, a)), a - len(_printed_before(stream.right, start + b - a, b))
+        )
+        places = both.left.references(section)
+        first = int(np.searchsorted(places, start))
+        if first < len(places) and places[first] <= a:
+            start = int(places[first])
+        one, two = _text_sides(stream, start, stop, b - a)
+    if max(len(one), len(two)) < least or not texts(one, two):
         return None
-    # The same bounds on both sides: a string that became shorter in place is another matter.
-    if stream.right[other + stop - start : other + stop - start + 1] != b"\0" or not texts(one, two):
+    if not section.alloc and not section.strings and not (NAME.fullmatch(one) and NAME.fullmatch(two)):
         return None
     return start
+
+
+def _text_stop(stream: Stream, start: int, other: int, loose: bool) -> int | None:
+    """Return where two texts end; None where they do not end in one place, nor the shorter one is filled up with zeros
+    (loose: where that may be)."""
+    ends = stream.left.find(b"\0", max(start, 0), start + 8192), stream.right.find(b"\0", max(other, 0), other + 8192)
+    if min(ends) < 0 or start < 0 or other < 0:
+        return None
+    size = max(ends[0] - start, ends[1] - other)
+    rest = stream.left[ends[0] : start + size + 1] + stream.right[ends[1] : other + size + 1]
+    same = ends[0] - start == ends[1] - other
+    return start + size if same or (loose and not rest.strip(b"\0")) else None
+
+
+def _text_sides(stream: Stream, start: int, stop: int, shift: int) -> tuple[bytes, bytes]:
+    return stream.left[start:stop].rstrip(b"\0"), stream.right[start + shift : stop + shift].rstrip(b"\0")
+
+
+def _printed_before(data: bytes, start: int, stop: int) -> bytes:
+    found = PRINTED_BEFORE.match(data[start:stop][::-1])
+    return found[0] if found else b""
 
 
 def _resource_times(
@@ -371,7 +405,11 @@ def _put_group(
     r0, r1 = rows[0][1], rows[-1][1] + rows[-1][2]
     if kind in {"string", "path"}:
         shift = rows[0][1] - rows[0][0]
-        stop = stream.left.find(b"\0", start) if kind == "string" else start + len(_path(stream.left, start))
+        if kind == "string":
+            loose = pair.one.alloc and not pair.one.strings
+            stop = _text_stop(stream, start, start + shift, loose) or start
+        else:
+            stop = start + len(_path(stream.left, start))
         one, two = stream.left[start:stop], stream.right[start + shift : stop + shift]
         if sum(row[2] for row in rows) == sum(x != y for x, y in zip(one, two, strict=False)):
             spans = (

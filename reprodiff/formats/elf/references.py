@@ -24,14 +24,8 @@ def search_paths(image: Image, section: Section) -> set[int]:
     if not paths:
         return set()
     others = {value for tag, value in entries if tag in STRING_TAGS and tag not in {DT_RPATH, DT_RUNPATH}}
+    others |= _names(image, section, dynamic)
     data = image.data(section)
-    for other in image.sections:
-        if not other.stored or other.link != section.number or other.number == dynamic.number:
-            continue
-        if other.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
-            others.update(version_names(image.data(other), image.order, other.type))
-        elif other.entsize == image.layout.symbol.size:
-            others.update(row[0] for row in image.symbols(image.data(other)))
     return {
         start
         for start in paths
@@ -39,6 +33,27 @@ def search_paths(image: Image, section: Section) -> set[int]:
         and data[start - 1 : start] == b"\0"
         and not any(start <= place <= data.find(b"\0", start) for place in others)
     }
+
+
+def is_used(image: Image, section: Section, start: int, stop: int) -> bool:
+    """Tell whether anything refers to a range of the dynamic string table."""
+    dynamic = next((s for s in image.sections if s.type == SHT_DYNAMIC and s.stored), None)
+    entries = image.dynamic(image.data(dynamic)) if dynamic else []
+    used = {value for tag, value in entries if tag in STRING_TAGS} | _names(image, section, dynamic)
+    return any(start <= place < stop for place in used)
+
+
+def _names(image: Image, section: Section, dynamic: Section | None) -> set[int]:
+    """Return the offsets into a string table that symbols and versions hold."""
+    others: set[int] = set()
+    for other in image.sections:
+        if not other.stored or other.link != section.number or (dynamic and other.number == dynamic.number):
+            continue
+        if other.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
+            others.update(version_names(image.data(other), image.order, other.type))
+        elif other.entsize == image.layout.symbol.size:
+            others.update(row[0] for row in image.symbols(image.data(other)))
+    return others
 
 
 def version_fields(data: bytes, order: str, kind: int) -> list[int]:

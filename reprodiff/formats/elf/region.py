@@ -1,7 +1,8 @@
 """One pair of sections whose parts stand in another order, as far as it is known which part is which."""
 
 import re
-from bisect import bisect_right, insort
+from bisect import bisect_right
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,6 @@ from reprodiff.formats.elf.pieces import Piece
 from reprodiff.spans import common_prefix
 
 WORD = 8
-# Longer runs of what nothing refers to are compared as a whole.
-GAP_MAX = 1 << 16
 TEXT = re.compile(rb"[\t\n\r\x20-\x7e]{3,}")
 Span = tuple[int, int]
 
@@ -70,10 +69,9 @@ class Region:
         self.found.append(Piece(start, start + size, other, other + size, name))
         return True
 
-    def begin(self, side: int, at: int) -> None:
-        """Let a part begin at an offset of a side."""
-        if at not in self.begins[side]:
-            insort(self.begins[side], at)
+    @property
+    def marked_at_all(self) -> bool:
+        return bool(len(self.marks[0]) or len(self.marks[1]))
 
     def room(self, start: int, other: int) -> tuple[int, int]:
         """Return how much is free from two offsets on, up to where the next part begins, on either side."""
@@ -94,34 +92,46 @@ class Region:
         return np.intersect1d(*rows), np.setxor1d(*rows)
 
     def grow(self, odd: Any) -> bool:
-        """Let parts take what lies around them as far as it agrees: odd(start, other, size) marks the bytes that do not.
+        """Let parts take what lies around them and nothing refers to, where all of it agrees, or whole texts of it:
+        odd(start, other, size) marks the bytes that do not.
 
         Returns whether any grew.
         """
         before = len(self.found)
         for piece in sorted(self.found):
-            size = min(self.cover[0].room(piece.l1), self.cover[1].room(piece.r1)) if piece.l1 < self.one.size else 0
-            if size > 0 and piece.r1 < self.two.size:
+            if piece.l1 >= self.one.size or piece.r1 >= self.two.size:
+                continue
+            if self._begins(0, piece.l1, 1) or self._begins(1, piece.r1, 1):
+                continue
+            size = min(self.room(piece.l1, piece.r1))
+            if size > 0:
                 wrong = odd(piece.l1, piece.r1, size)
                 same = int(np.argmax(wrong)) if wrong.any() else size
-                while 0 < same < size and not self._ends(piece.l1 + same, piece.r1 + same):
-                    same -= 1
+                if same < size and self.data is not None:
+                    same = self.data[0].rfind(b"\0", piece.l1, piece.l1 + same) + 1 - piece.l1
                 self.add(piece.l1, piece.r1, same)
         for piece in sorted(self.found):
             size = min(self.cover[0].before(piece.l0), self.cover[1].before(piece.r0))
-            if size > 0:
-                wrong = odd(piece.l0 - size, piece.r0 - size, size)
-                same = int(np.argmax(wrong[::-1])) if wrong.any() else size
-                while 0 < same < size and not self._ends(piece.l0 - same, piece.r0 - same):
-                    same -= 1
-                self.add(piece.l0 - same, piece.r0 - same, same)
+            if size <= 0 or self._begins(0, piece.l0 - size, size) or self._begins(1, piece.r0 - size, size):
+                continue
+            if not odd(piece.l0 - size, piece.r0 - size, size).any():
+                self.add(piece.l0 - size, piece.r0 - size, size)
         return len(self.found) > before
 
-    def _ends(self, at: int, other: int) -> bool:
-        """Tell whether something may end or begin at two offsets: whole words, a text."""
-        if at % 4 == other % 4 == 0:
+    def _begins(self, side: int, start: int, size: int) -> bool:
+        """Tell whether something begins in a range."""
+        begins = self.begins[side]
+        index = bisect_right(begins, start - 1)
+        return index < len(begins) and begins[index] < start + size
+
+    def alone(self, side: int, at: int, size: int) -> bool:
+        """Tell whether a range is no piece of something larger that is referred to."""
+        begins = self.begins[side]
+        index = bisect_right(begins, at) - 1
+        if index < 0 or self.cover[side].before(at + 1) <= at - begins[index]:
             return True
-        return self.data is not None and self.data[0][at - 1] == self.data[1][other - 1] == 0 and not self.one.flags & 1
+        after = begins[index + 1] if index + 1 < len(begins) else self.cover[side].size
+        return begins[index] == at and (after == at + size or self.cover[side].room(at) == size)
 
     def bridge(self) -> bool:
         """Take what lies between two parts that moved by the same distance to have moved with them."""
@@ -148,26 +158,33 @@ class Region:
         data = self.data[side]
         found: dict[Any, list[Span]] = {}
         filling: list[Span] = []
-        for start, stop in self.cover[side].gaps():
-            if stop - start > GAP_MAX:
-                found.setdefault(data[start:stop], []).append((start, stop))
-                continue
-            at = start
-            while at < stop:
-                text = TEXT.match(data, at, stop)
-                if at in targets:
-                    end = min(at + WORD, stop)
-                    found.setdefault((targets[at],), []).append((at, end))
-                elif text is not None and data[text.end() : text.end() + 1] == b"\0":
-                    end = min(text.end() + 1, stop)
-                    found.setdefault(data[at:end], []).append((at, end))
-                else:
-                    end = min(at // 4 * 4 + 4, stop)
-                    if data[at:end].strip(b"\0"):
-                        found.setdefault(data[at:end], []).append((at, end))
-                    else:
-                        filling.append((at, end))
-                at = end
+        for first, last in self.cover[side].gaps():
+            begins = self.begins[side]
+            cuts = begins[bisect_right(begins, first) : bisect_right(begins, last - 1)]
+            for start, stop in pairwise([first, *cuts, last]):
+                at = start
+                while text := TEXT.match(data, at, stop):
+                    if data[text.end() : text.end() + 1] != b"\0" or text.end() >= stop:
+                        break
+                    found.setdefault(data[at : text.end() + 1], []).append((at, text.end() + 1))
+                    at = text.end() + 1
+                marks = [place for place in sorted(targets) if at <= place < stop] if targets else []
+                end = max(at + len(data[at:stop].rstrip(b"\0")), marks[-1] + WORD if marks else 0)
+                end = min(end + -end % 4, stop)
+                begin = at + (len(data[at:end]) - len(data[at:end].lstrip(b"\0")))
+                begin = min([begin // 4 * 4 if begin < end else end, *marks[:1]])
+                begin = max(begin, at)
+                if begin > at:
+                    filling.append((at, begin))
+                if end > begin:
+                    content: list[Any] = []
+                    place = begin
+                    for mark in marks:
+                        content += [data[place:mark], targets[mark]]
+                        place = mark + WORD
+                    found.setdefault((*content, data[place:end]), []).append((begin, end))
+                if stop > max(end, at):
+                    filling.append((max(end, at), stop))
         return found, filling
 
     def finish(self, targets: tuple[Any, Any]) -> list[Piece]:

@@ -4,6 +4,7 @@ Unlike words of data, these are known to be addresses and offsets: an entry that
 to moved is put as well.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from reprodiff.spans import differing
 # What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
 BEHIND = (0, 4, 5, 6, 8)
 SHOWN_MAX = 2000
+# What the symbol of a unit of debug information ends in, in programs that were optimized when linked.
+DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 # Entries that are told one by one; the rest of a column is one change.
 EACH_MAX = 32
 
@@ -105,6 +108,8 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
     pairs = {number: places[key] for number, key in enumerate(keys[0]) if key in places}
     if both.arranged and left.image.type != ET_REL:
         _namesakes(both, a, b, keys, pairs)
+    if len(pairs) < min(len(keys[0]), len(keys[1])):
+        pairs.update(_digested(names, (a, b), keys, list(pairs.items())))
     return sorted(pairs.items())
 
 
@@ -125,6 +130,24 @@ def _namesakes(both: Both, a: Any, b: Any, keys: list[list[Any]], pairs: dict[in
         twins = {i: there[int(moved[i])].pop() for i in ones if there.get(int(moved[i]))}
         rest = iter(sorted(set(twos) - set(twins.values())))
         pairs.update({i: twins[i] if i in twins else next(rest) for i in ones})
+
+
+def _digested(names: Names, tables: Any, keys: Any, found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pair local symbols whose names end in a digest of their file, by the rest of the name where that is the only
+    one on both sides and the string tables pair the names as well."""
+    rest: list[dict[Any, list[int]]] = []
+    for side, table in enumerate(tables):
+        used = {pair[side] for pair in found}
+        groups: dict[Any, list[int]] = {}
+        for number, key in enumerate(keys[side]):
+            if number not in used and not int(table["st_info"][number]) >> 4 and DIGEST.search(key[0]):
+                groups.setdefault((DIGEST.sub(b"", key[0]), key[1]), []).append(number)
+        rest.append(groups)
+    pairs = [(ones[0], rest[1][key][0]) for key, ones in rest[0].items() if len(ones) == len(rest[1].get(key, ())) == 1]
+    if not pairs:
+        return []
+    offsets = [table["st_name"][[pair[side] for pair in pairs]].astype(np.int64) for side, table in enumerate(tables)]
+    return [pair for pair, same in zip(pairs, names.same(*offsets).tolist(), strict=True) if same]
 
 
 def _permuted(names: Names, a: Any, b: Any, same: Any) -> bool:
@@ -175,7 +198,26 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
             walk.put(f"{where}/symbol[*]", (name,), None if side else span, span if side else None, RAW)
     if order is not None and any(i > j for i, j in zip(twos.tolist(), twos.tolist()[1:], strict=False)):
         label_all = [string(names.left, int(n)) for n in x["st_name"]]
+        outer = x["st_info"] >> 4 != 0
+        named = [string(names.right, int(n)) for n in y["st_name"][~outer]]
+        if (np.diff(twos[outer]) > 0).all() and _other_digests(
+            [t for t, o in zip(label_all, outer, strict=True) if not o], named
+        ):
+            # The tables of the optimizer are sorted by digests: where those differ, so does the order.
+            walk.put_follows(
+                where,
+                1,
+                0,
+                (pair.one.offset, pair.one.offset + pair.one.size),
+                (pair.two.offset, pair.two.offset + pair.two.size),
+            )
+            return
         walk.put_order(where, label_all, [label_all[i] for i in np.argsort(twos).tolist()])
+
+
+def _other_digests(ones: list[bytes], twos: list[bytes]) -> bool:
+    """Tell whether names on both sides are the same but for digests that they end in."""
+    return any(one != two and DIGEST.sub(b"", one) == DIGEST.sub(b"", two) for one, two in zip(ones, twos, strict=True))
 
 
 def _columns(walk: Walk, where: str, good: dict[str, Any], x: Any, y: Any, table: Any, starts: Any, label: Any) -> None:

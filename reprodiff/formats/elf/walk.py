@@ -117,7 +117,9 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if one.code and one.alloc:
         contents.stale(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
     check = _TABLES.get(one.type)
-    if left == right and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
+    # Equal bytes of which parts correspond to others are not equal.
+    moved = both.arranged and not both.pieces(pair).identity
+    if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
         return
     if one.type == SHT_NOTE or one.name == b".gnu_debuglink":

@@ -1,0 +1,279 @@
+"""Code that was generated, or laid out, by another tool or under other options: what differs everywhere because of it.
+
+Nothing proves that such a difference is nothing but the tool's doing, so all of it is only suspected. What no compiler
+or linker chooses stays a change of its own: a text, a library that is needed, a search path, an object in data.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from normalizers.elf import claims
+from normalizers.patterns import Sure
+from reprodiff.rules import Rule
+
+TOOLS, ISA, OPTIONS = "elf-comment-toolchain", "isa-level-drift", "ambient-config"
+WHY = {
+    TOOLS: "another compiler or linker made it",
+    ISA: "it was made for another processor",
+    OPTIONS: "the compiler or linker was given other options",
+}
+# So many bytes of code, in so many functions, are no accident.
+BYTES_MIN = 64
+# So many functions do not change by a change of one line; so many texts may.
+FUNCTIONS_MIN, TEXTS_MAX = 8, 4
+# Functions of the C library that compilers call, or leave out, on their own; and what linkers define.
+BUILTIN = re.compile(
+    rb"_*(?:mem(?:cpy|move|set|cmp|chr|pcpy)|bcmp|bzero|st[rp]n?(?:cpy|cat|len|chr|rchr|cmp|spn|cspn|pbrk|str|dup)|"
+    rb"f?(?:put[cs]|write|putchar|print)\w*|v?s?n?printf|putchar|puts|abort|floorf?|ceilf?|truncf?|rintf?|roundf?|"
+    rb"nearbyintf?|sqrtf?|fmaf?|exp2f?|pow[if]?|ldexpf?|sincosf?|sin|cos|longjmp|\w+_chk|stack_chk_fail|tls_get_addr|"
+    rb"popcount[sd]i2|(?:u?div|u?mod|mul|ash[lr])[dt]i[34]|bss_start|edata|end|etext|init|fini|gmon_start__|"
+    rb"cxa_finalize|ITM_\w+|libc_start_main|libc_csu_\w+|register_frame_info|deregister_frame_info|dso_handle|"
+    rb"TMC_END__|GNU_EH_FRAME_HDR|DYNAMIC|GLOBAL_OFFSET_TABLE_|data_start|rela?_iplt_\w+|data|fp_hw|Unwind_\w+)"
+)
+VERSION = re.compile(rb"GLIBC(?:XX)?_\d[\d.]*|GCC_\d[\d.]*|CXXABI_\d[\d.]*")
+# Parts that nothing but the linker's layout and the compiler's choice of instructions fills.
+TABLES = ("elf/.symtab", "elf/.strtab", "elf/.shstrtab", "elf/.debug_", "elf/sections/", "elf/segments", "elf/header/",
+          "elf/.rela", "elf/.rel.", "elf/.eh_frame", "elf/.gcc_except_table", "elf/.got", "elf/.plt", "elf/.hash",
+          "elf/.gnu.hash", "elf/.gnu.version", "elf/.init", "elf/.fini", "elf/.note", "elf/.data.rel.ro", "elf/.tm_clone",
+          "elf/padding", "elf/.text", "elf/.interp", "elf/.group", "elf/.comment/residue", "elf/.preinit_array")  # fmt: skip
+CODE = ("elf/.text", "elf/.init/", "elf/.fini/")
+SPOKEN = re.compile(r"elf/\.dynamic/(?:DT_NEEDED|DT_SONAME|DT_RPATH|DT_RUNPATH|DT_AUXILIARY|DT_FILTER)$")
+# What a linker notes of its options: all of these, and those which one side alone has.
+LINKED = re.compile(r"elf/header/e_type|elf/\.dynamic/(?:DT_FLAGS(?:_1)?(?:/d_val)?|DT_BIND_NOW|DT_TEXTREL)$")
+HASHES = ("elf/.dynamic/DT_HASH", "elf/.dynamic/DT_GNU_HASH")
+
+
+def _functions(evidence: Any) -> list[Any]:
+    return [
+        change
+        for where, changes in evidence.comparison.changes.items()
+        if where.startswith("elf/.text")
+        for change in changes
+    ]
+
+
+def _tools(evidence: Any) -> bool:
+    """Tell whether both sides say that other tools made them."""
+    return any(
+        claims.version_of_tool(change, evidence)
+        for where, changes in evidence.comparison.changes.items()
+        if where.startswith("elf/.comment") or (where.startswith("elf/.debug_") and where.endswith("/string[*]"))
+        for change in changes
+        if change.kind == "changed" or where.startswith("elf/.comment")
+    ) or any(where == "elf/.note.gnu.gold-version" for where in evidence.comparison.changes)
+
+
+def _other_flags(evidence: Any) -> set[bytes]:
+    """Return the flags that are recorded on one side alone, but for directories and seeds."""
+    found: set[bytes] = set()
+    for where, changes in evidence.comparison.changes.items():
+        if where.startswith(("elf/.debug_", "elf/.GCC.command.line")) and where.endswith("/string[*]"):
+            for change in changes:
+                text = claims.text_of(change)
+                if text and claims.flags(change, evidence):
+                    ones, twos = (set(side.split(b" -")) for side in text)
+                    found |= {flag for flag in ones ^ twos if b"/" not in flag and not flag.startswith(b"frandom-seed")}
+    return found
+
+
+def _options(evidence: Any) -> bool:
+    """Tell whether what a linker was told differs: the kind of program, how it is bound, its tables."""
+    changes = evidence.comparison.changes
+    if any(LINKED.match(where) or where.startswith("elf/.note.gnu.property") for where in changes):
+        return True
+    return any(change.kind != "changed" for where in HASHES for change in changes.get(where, ()))
+
+
+def _checked(evidence: Any) -> bool:
+    """Tell whether one side alone calls the checking variants of functions, which flags turn on."""
+    return any(
+        key.startswith(b"__") and key.endswith((b"_chk", b"__stack_chk_fail"))
+        for where in ("elf/.dynsym/symbol[*]", "elf/.symtab/symbol[*]")
+        for change in evidence.comparison.changes.get(where, ())
+        for key in change.keys
+    )
+
+
+_TEXT = re.compile(rb"(?<=\0)[\x20-\x7e\n\t]{8,}(?=\0)")
+
+
+def _regenerated(evidence: Any) -> bool:
+    """Tell whether the code as a whole was generated otherwise from the same sources: a quarter of it and several
+    functions differ, but hardly a text, and no import that compilers do not add on their own."""
+    both = claims.images(evidence)
+    changes = evidence.comparison.changes
+    if both is None or any(SPOKEN.match(where) for where in changes):
+        return False
+    if any(not BUILTIN.fullmatch(key) for c in changes.get("elf/.dynsym/symbol[*]", ()) for key in c.keys):
+        return False
+    if len(changes.get("elf/.debug_str/string[*]", ())) > TEXTS_MAX:
+        return False
+    found = [change for change in _functions(evidence) if change.keys]
+    code = max(sum(s.stored for s in image.sections if s.code) for image in both)
+    if len(found) < FUNCTIONS_MIN or 4 * sum(change.size for change in found) < code:
+        return False
+    data = evidence.once(_texts)
+    texts = set(_TEXT.findall(data[0])), set(_TEXT.findall(data[1]))
+    odd = len(texts[0] ^ texts[1])
+    if odd > 8 * TEXTS_MAX:
+        return False
+    # Compilers make vectors out of pieces of text, which are then found in the text of the other side.
+    odd = sum(text not in data[1] for text in texts[0] - texts[1]) + sum(t not in data[0] for t in texts[1] - texts[0])
+    return odd <= min(TEXTS_MAX, len(texts[0] | texts[1]) // 8)
+
+
+def reason(evidence: Any) -> str | None:
+    """Return the cause that explains why code or layout as a whole differs, None where nothing says so."""
+    if claims.images(evidence) is None:
+        return None
+    if evidence.once(_tools):
+        return TOOLS
+    changed = sum(change.size for change in _functions(evidence))
+    left, right = evidence.once(claims.wide_instructions)
+    if min(left, right) == 0 and max(left, right) >= claims.WIDE_MIN and changed >= BYTES_MIN:
+        return ISA
+    if (
+        evidence.once(_other_flags)
+        or _options(evidence)
+        or (changed >= BYTES_MIN and _checked(evidence))
+        or evidence.once(_regenerated)
+    ):
+        return OPTIONS
+    return None
+
+
+def _code(evidence: Any) -> bool:
+    """Tell whether what differs reaches the code, not only where it lies."""
+    return bool(
+        evidence.once(_tools)
+        or any(not flag.startswith((b"g", b"D")) for flag in evidence.once(_other_flags))
+        or evidence.once(_checked)
+        or evidence.once(_regenerated)
+        or any(w == "elf/header/e_type" or w.startswith("elf/.note.gnu.property") for w in evidence.comparison.changes)
+        or evidence.once(reason) == ISA
+    )
+
+
+def _texts(evidence: Any) -> tuple[bytes, bytes]:
+    both = claims.images(evidence)
+    if both is None:
+        return b"", b""
+    left, right = (
+        b"\0".join(image.data(s) for s in image.sections if s.stored and s.alloc and not s.strings and s.size < 1 << 24)
+        for image in both
+    )
+    return left, right
+
+
+def _known(change: Any, evidence: Any) -> bool:
+    """Tell whether a text of one side alone is in the other file as well, or a part of one."""
+    return claims.either(change).strip(b"\n") in evidence.once(_texts)[change.kind == "left"]
+
+
+def _in_names(change: Any, evidence: Any) -> bool:
+    """Tell whether a name of one side alone is in the other file's table as well: linkers share the ends of names."""
+    both = claims.images(evidence)
+    if both is None or change.kind == "changed":
+        return False
+    other = both[change.kind == "left"]
+    table = other.by_name.get(b".dynstr")
+    return table is not None and claims.either(change) + b"\0" in other.data(table)
+
+
+def _called(change: Any) -> bool:
+    """Tell whether names are such that compilers call or linkers define them on their own."""
+    names = [side.rstrip(b"\0") for side in (change.left, change.right) if side is not None]
+    return all(BUILTIN.fullmatch(name) or VERSION.fullmatch(name) for name in names)
+
+
+def chosen(where: str, change: Any, evidence: Any) -> bool:
+    """Tell whether compilers and linkers choose what stands at a place."""
+    if where.startswith(CODE) and not evidence.once(_code):
+        return False
+    if where.startswith("elf/.dynsym"):
+        one_sided = where == "elf/.dynsym/symbol[*]"
+        return not one_sided or all(BUILTIN.fullmatch(key) for key in change.keys)
+    if where.startswith("elf/.dynstr"):
+        return where.endswith("/string[*]") and (_called(change) or _in_names(change, evidence))
+    if where.startswith("elf/.dynamic"):
+        return not SPOKEN.match(where)
+    if where.startswith("elf/.debug_") and where.endswith("/string[*]"):
+        return change.kind != "changed" or not any(b"/" in (side or b"") for side in (change.left, change.right))
+    if where.startswith(TABLES):
+        return True
+    if where.startswith("elf/.rodata"):
+        # Constants and tables without a name; texts only where they merely stand elsewhere.
+        return not where.endswith("/object[*]") and (
+            not where.endswith("/string[*]") or (change.kind != "changed" and _known(change, evidence))
+        )
+    # What lies at another address altogether has other pointers.
+    return where.startswith("elf/.got") or (
+        where.startswith("elf/.data") and "elf/header/e_type" in evidence.comparison.changes
+    )
+
+
+def _claim(cause: str) -> Any:
+    def claim(change: Any, evidence: Any) -> Literal["suspected"] | None:
+        return "suspected" if evidence.once(reason) == cause and chosen(evidence.where, change, evidence) else None
+
+    return claim
+
+
+def _linked(change: Any, evidence: Any) -> Sure | None:
+    """Claim what tells which options the linker was given."""
+    where = evidence.where
+    return "suspected" if evidence.once(reason) == OPTIONS and (LINKED.match(where) or where in HASHES) else None
+
+
+def _named(change: Any, evidence: Any) -> tuple[str, str]:
+    from reprodiff.findings import sides
+
+    left, right = sides(change, evidence.comparison.places[evidence.where].codec)
+    return left, right
+
+
+def _moved(cause: str) -> Any:
+    def claim(_order: Any, evidence: Any) -> Sure | None:
+        return "suspected" if evidence.once(reason) == cause else None
+
+    return claim
+
+
+def unless(claim: Any) -> Any:
+    """Return a claim of an order that is made only where the tools and options are the same."""
+
+    def same_tools(order: Any, evidence: Any) -> Sure | None:
+        found: Sure | None = None if evidence.once(reason) else claim(order, evidence)
+        return found
+
+    return same_tools
+
+
+def _shown(change: Any, _evidence: Any) -> tuple[str, str]:
+    """Say what a function does differently, rather than its bytes."""
+    left, right = change.shown or ("", "")
+    if change.kind != "changed":
+        return (
+            ("", "a function of this side alone") if change.kind == "right" else ("a function of this side alone", "")
+        )
+    return left, right
+
+
+def rules() -> Iterator[Rule]:
+    """Yield the rules, functions first: they tell most."""
+    for kind in ("changed", "one-sided"):
+        for where in (
+            "elf/header/e_type",
+            "elf/.dynamic/{DT_FLAGS,DT_FLAGS_1,DT_BIND_NOW,DT_HASH,DT_GNU_HASH,DT_TEXTREL}",
+            "elf/.dynamic/*/d_val",
+        ):
+            yield Rule(where, OPTIONS, WHY[OPTIONS], None, kind, _linked, _named)
+    for cause in (TOOLS, ISA, OPTIONS):
+        claim, why = _claim(cause), WHY[cause]
+        for where in ("elf/.text*/function[*]", "elf/*", "elf/*/*", "elf/*/*/*", "elf/*/*/*/*"):
+            detail = _shown if where.endswith("/function[*]") else None
+            for kind in ("changed", "one-sided"):
+                yield Rule(where, cause, why, None, kind, claim, detail)  # type: ignore[arg-type]
+        for where in ("elf/*", "elf"):
+            yield Rule(where, cause, why, None, "moved", _moved(cause), claims.permutation)
