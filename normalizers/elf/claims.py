@@ -8,7 +8,7 @@ from typing import Any, Literal
 from normalizers import texts
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.audit import packages
-from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC, STT_FILE
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, EM_386, EM_X86_64, SHT_DYNAMIC, STT_FILE
 from reprodiff.formats.elf.references import is_used, search_paths
 from reprodiff.paths import is_source, paths, system
 
@@ -722,9 +722,15 @@ def same_symbols(_order: Any, evidence: Any) -> Sure | None:
     return "origin"
 
 
+def _plain(image: Any) -> bool:
+    """Tell whether instructions of a file hold numbers as they are, byte by byte: on x86 alone."""
+    return image.machine in {EM_386, EM_X86_64}
+
+
 def year(change: Any, evidence: Any) -> Sure | None:
     """Suspect a single number in an instruction that reads as a year on both sides, the later one where it is later."""
-    if change.kind != "changed" or change.size > 2 or change.l1 - change.l0 > 2:
+    both = images(evidence)
+    if change.kind != "changed" or change.size > 2 or change.l1 - change.l0 > 2 or both is None or not _plain(both[0]):
         return None
     comparison = evidence.comparison
     for back in range(2):
@@ -760,7 +766,7 @@ def epoch(change: Any, evidence: Any) -> Sure | None:
         numbers = [int.from_bytes(side, "little" if low else "big") for side in (one, two)]
         if not all(number in EPOCHS for number in numbers) or abs(numbers[0] - numbers[1]) >= APART:
             continue
-        if code and not _moved(comparison.left.read(a - 7, a)):
+        if code and not (_plain(both[0]) and _moved(comparison.left.read(a - 7, a))):
             continue
         return "suspected"
     return None
