@@ -266,11 +266,13 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks) -> Fields:
         np.flatnonzero(jumps["calls"]), _CHANGED, jumps["stops"], (sent, target), np.flatnonzero(jumps["leaps"]),
         first[first >= 0],
     )  # fmt: skip
-    return _rows(whole, jumps["forms"], loads, flow, bias, len(code))
+    held = np.flatnonzero(data[::2] & data[1::2]) * 4
+    return _rows(whole, jumps["forms"], loads, flow, bias, held, len(code))
 
 
 def _rows(code: _Code, forms: dict[int, Any], loads: tuple[Any, Any, Any], flow: Flow, bias: Any, size: int) -> Fields:
-    """Return the fields: loads: numbers, offsets of the literals and forms of the instructions that load them."""
+    """Return the fields. loads: numbers, offsets of the literals and forms of the instructions that load them; held: the
+    offsets of words of data."""
     w, full, long, short = code.words, code.full, code.long, code.short
     values = np.arange(len(w))
     # What adds the program counter, and the register that it adds it to.
@@ -334,6 +336,9 @@ def _rows(code: _Code, forms: dict[int, Any], loads: tuple[Any, Any, Any], flow:
     base = np.where(counted, code.at[np.maximum(anchor[numbers], 0)] - literals, 0)
     add = np.where(itself, 0, bias[np.maximum(anchor[numbers], 0)])
     put(literals, 4, WORD << FORM | np.where(counted | itself, DATA, ABSOLUTE), 0, 4, base, add)
+    # Tables of jumps.
+    others = np.setdiff1d(held, literals)
+    put(others, 4, WORD << FORM | ABSOLUTE, 0, 4, 0, 0)
     counted = anchor[tops] >= 0
     base = np.where(counted, code.at[np.maximum(anchor[tops], 0)] - code.at[tops], 0)
     kind = np.where(full[tops], A_HALVES, W_HALVES) << FORM | np.where(counted, DATA, ABSOLUTE)
