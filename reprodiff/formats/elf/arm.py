@@ -270,7 +270,9 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks) -> Fields:
     return _rows(whole, jumps["forms"], loads, flow, bias, held, len(code))
 
 
-def _rows(code: _Code, forms: dict[int, Any], loads: tuple[Any, Any, Any], flow: Flow, bias: Any, size: int) -> Fields:
+def _rows(
+    code: _Code, forms: dict[int, Any], loads: tuple[Any, Any, Any], flow: Flow, bias: Any, held: Any, size: int
+) -> Fields:
     """Return the fields. loads: numbers, offsets of the literals and forms of the instructions that load them; held: the
     offsets of words of data."""
     w, full, long, short = code.words, code.full, code.long, code.short
