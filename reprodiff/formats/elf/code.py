@@ -65,10 +65,7 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
     good = np.zeros(len(rows), bool)
     again = fields.kind[rows] == AGAIN
     same = (pairs.left.core == pairs.right.core) & (pairs.left.head == pairs.right.head)
-    good[pairs.rows] = same & (
-        again[pairs.rows]
-        | both.leads(pair.one.place + fields.at[rows[pairs.rows]], pairs.left.target, pairs.right.target)
-    )
+    good[pairs.rows] = same & (again[pairs.rows] | _leads(both, pair, fields.take(rows[pairs.rows]), pairs))
     plain = good & ~again
     found.close_words(fields.at[rows[plain]], fields.size[rows[plain]])
     if len(known):
@@ -83,6 +80,18 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
         chosen = np.flatnonzero(np.isin(places, fine))
         chosen = chosen[np.argsort(places[chosen], kind="stable")]
         found.close_words(places[chosen], sizes[chosen])
+
+
+def _leads(both: Both, pair: Pair, fields: Fields, pairs: Twins) -> Any:
+    """Tell which rows lead to the same place, to the global pointers, or to the local entry of the same function."""
+    left, right = pairs.left.target, pairs.right.target
+    found = both.leads(pair.one.place + fields.at, left, right)
+    if (~found).any() and both.family is not None and both.family.pointer is not None:
+        found |= both.reaches(left, right)
+    if (~found).any() and both.family is not None and both.family.local:
+        chosen = np.flatnonzero(~found & (fields.role == BRANCH))
+        found[chosen] = both.addresses.same(left[chosen] - both.family.local, right[chosen] - both.family.local)
+    return found
 
 
 def _touched(found: Differing, at: Any, size: Any) -> Any:
@@ -119,7 +128,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     fields = fields.take(np.flatnonzero(wanted))
     pairs = twins(both, pair, fields)
     left, right = pairs.left.target, pairs.right.target
-    bad = pairs.equal & both.addresses.covered(left) & ~both.leads(pair.one.place + fields.at[pairs.rows], left, right)
+    bad = pairs.equal & both.addresses.covered(left) & ~_leads(both, pair, fields.take(pairs.rows), pairs)
     found = []
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True

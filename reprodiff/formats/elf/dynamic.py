@@ -9,7 +9,16 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import ADDRESS_TAGS, RELATIVE, SHT_GNU_VERNEED, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.names import (
+    ADDRESS_TAGS,
+    MACHINE_TAGS,
+    RELATIVE,
+    SHT_GNU_VERNEED,
+    SHT_RELA,
+    SIZE_TAGS,
+    STRING_TAGS,
+    dynamic_name,
+)
 from reprodiff.formats.elf.references import version_fields
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair
@@ -34,13 +43,14 @@ def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
             rest[0].remove(i)
             rest[1].remove(twin)
     sizes = dict(ones), dict(twos)
+    places = ADDRESS_TAGS | MACHINE_TAGS.get(both.left.image.machine, frozenset())
     for i, j in sorted(pairs):
         (tag, one), (_tag, two) = ones[i], twos[j]
-        if one == two and tag not in ADDRESS_TAGS and tag not in STRING_TAGS:
+        if one == two and tag not in places and tag not in STRING_TAGS:
             continue
         if tag in STRING_TAGS:
             good = bool(names.same(np.array([one], np.int64), np.array([two], np.int64))[0])
-        elif tag in ADDRESS_TAGS:
+        elif tag in places:
             good = one == two == 0 or both.addresses.one(one, two)
         elif tag in SIZE_TAGS:
             good = all(
@@ -177,8 +187,10 @@ def _reordered(both: Both, pair: Pair) -> bool:
     if pair.one.type != SHT_GNU_VERNEED or pair.one.size != pair.two.size:
         return False
     lefts, rights = _listed(both)
-    return bool(lefts) and sorted(row[:4] for row in lefts) == sorted(row[:4] for row in rights) and (
-        sorted(row[4] for row in lefts) == sorted(row[4] for row in rights)
+    return (
+        bool(lefts)
+        and sorted(row[:4] for row in lefts) == sorted(row[:4] for row in rights)
+        and (sorted(row[4] for row in lefts) == sorted(row[4] for row in rights))
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64
+from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_X86_64
 from reprodiff.formats.elf.words import gather
 
 # What a row counts from: the file's global pointer, an instruction (a branch within code; data as well), nothing.
@@ -107,6 +107,7 @@ class Family(NamedTuple):
            as arrays
     batch  how much code is looked at together
     calls  kinds and words to whether they call, None where nothing does: what is called begins a function
+    local  how far behind the start of a function calls of its own module may lead
     pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
@@ -115,6 +116,7 @@ class Family(NamedTuple):
     batch: int = 1 << 25
     calls: Callable[[Any, Any], Any] | None = None
     pointer: Callable[[Any], int] | None = None
+    local: int = 0
 
 
 def nothing() -> Fields:
@@ -188,6 +190,10 @@ def family(machine: int, wide: bool, order: str) -> Family | None:
         from reprodiff.formats.elf import arm
 
         return arm.FAMILY
+    if machine == EM_PPC64 and wide:
+        from reprodiff.formats.elf import ppc64
+
+        return ppc64.family(order)
     if machine == EM_RISCV and order == "<":
         from reprodiff.formats.elf import riscv
 

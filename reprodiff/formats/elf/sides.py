@@ -42,8 +42,8 @@ from reprodiff.formats.elf.symbols import agreed
 from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
-# How far from the data that it serves a global pointer is: half of what 12 bits reach.
-POINTER_FAR = 0x800
+# How far from the data that it serves a global pointer is: half of what 12 or 16 bits reach.
+POINTER_FAR = (-0x800, 0x800, -0x8000)
 # What link-time optimization and section names of one translation unit end in.
 HASH = re.compile(rb"\.[0-9a-f]{8,16}(?:\.[0-9a-f]{8,16})?$")
 
@@ -203,6 +203,7 @@ class Both:
         self._addresses: Addresses | None = None
         self._still: bool | None = None
         self.family = self.left.family
+        self._pointed: bool | None = None
         self._arranged = False
         # Places of left references to the end of what moved, and to texts that are stored twice.
         self.ends = np.zeros(0, np.int64)
@@ -413,14 +414,25 @@ class Both:
         return self._addresses
 
     def _pointer(self, addresses: Addresses) -> tuple[int, int, int, int, Pieces] | None:
-        """Return the global pointers of both sides as a part of the map where they lie in no section and as far behind
-        or before what corresponds as linkers place them."""
+        """Return the global pointers of both sides as a part of the map where they lie in no section."""
         one, two = self.left.pointer, self.right.pointer
-        if not one or not two or addresses.covered(np.array([one], np.int64))[0]:
-            return None
-        if not any(addresses.one(one + far, two + far) for far in (-POINTER_FAR, POINTER_FAR)):
+        if addresses.covered(np.array([one], np.int64))[0] or not self._pointing(addresses):
             return None
         return one, 1, two, 1, Pieces(identity(1, 1))
+
+    def _pointing(self, addresses: Addresses) -> bool:
+        """Tell whether the global pointers of both sides are as far behind or before what corresponds as linkers place
+        them."""
+        one, two = self.left.pointer, self.right.pointer
+        return bool(one and two) and any(addresses.one(one + far, two + far) for far in POINTER_FAR)
+
+    def reaches(self, ones: Any, twos: Any) -> Any:
+        """Tell of the targets of references whether they are the global pointers of both sides, if these correspond."""
+        if self._pointed is None:
+            self._pointed = self._pointing(self.addresses)
+        if not self._pointed:
+            return np.zeros(len(ones), bool)
+        return (ones == self.left.pointer) & (twos == self.right.pointer)
 
 
 def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:

@@ -471,7 +471,10 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
     image = both.left.image
     if image.type != ET_REL:
         relative = np.isin(types, RELATIVE.get(image.machine, ()))
-        return np.where(relative, both.addresses.same(one, two) | ((one == two) & (one == 0)), one == two)
+        same = both.addresses.same(one, two) | both.reaches(one, two)
+        # What leads to no section did not move.
+        same |= (one == two) & ((one == 0) | ~np.isin(one, _covered(both, one)))
+        return np.where(relative, same, one == two)
     found = one == two
     if table is None:
         return found
