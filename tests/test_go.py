@@ -122,20 +122,6 @@ def test_a_forged_date(dated, old, new):
 
 
 @needs_go
-def test_a_date_that_is_not_what_the_linker_was_told(dated):
-    left, right = dated
-    parts = go_programs.Parts(right)
-    start, size, _address = parts.sections[".rodata"]
-    forged = bytearray(right)
-    places = [at for at in range(start, start + size) if right.startswith(DATES[1], at)]
-    # The string alone, not what the flags say of it.
-    alone = [at for at in places if right[at - 10 : at] != b"main.date="]
-    assert len(alone) == 1
-    forged[alone[0] + 3] = ord("5")
-    assert report(left, bytes(forged))["verdict"] == "suspected"
-
-
-@needs_go
 def test_go_installed_elsewhere(tmp_path):
     left, right = (go_programs.build(tmp_path, "one", environment={"GOROOT_FINAL": root})
                    for root in ("/opt/go", "/usr/local/golang"))  # fmt: skip

@@ -92,6 +92,8 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool, claims.as_text),
     Rule("elf/.note.gnu.gold-version", "elf-comment-toolchain", _TOOLS, None, "one-sided"),
     # Strings of the program.
+    *(Rule("elf/.rodata/string[*]", cause, f"{why}: the linker was told to put it in (-X)", claim=go.told(cause))
+      for cause, why in SAID.items()),
     *(
         rule
         for place in STRINGS
@@ -128,7 +130,8 @@ RULES: tuple[Rule, ...] = (
         Rule(GO_SETTINGS, "go-vcs-stamp", "the revision that Go found in the working directory", None, kind, go.stamped)
         for kind in ("changed", "one-sided")
     ),
-    Rule(GO_SETTINGS, "embedded-build-date-string", "a date that the linker was told to put in (-X)", claim=go.dated_setting),
+    *(Rule(GO_SETTINGS, cause, f"{why}: the linker was told to put it in (-X)", claim=go.told_setting(cause))
+      for cause, why in SAID.items()),
     Rule(GO_SETTINGS, "dependency-drift", "a module in another version", claim=go.module_version),
     *(
         Rule(GO_SETTINGS, "go-build-settings", "a setting of `go build`", None, kind, go.setting)
@@ -137,7 +140,6 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.rodata/string[*]", "go-buildpath", "where Go itself was installed", claim=go.of_toolchain),
     Rule("elf/.debug_gdb_scripts/string[*]", "go-buildpath", _GO_PATH, claim=go.built_in),
     Rule("elf/.go.buildinfo/version", "elf-comment-toolchain", "the release of Go", claim=go.release),
-    Rule("elf/.rodata/string[*]", "embedded-build-date-string", "a date that the program was built with", claim=go.linked_date),
     # The dynamic section.
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
          UNPLACED, claim=claims.rpath_own, opt_in=True),

@@ -3,10 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
-from normalizers.elf.claims import either, images, text_of, under_root
+from normalizers import texts
+from normalizers.elf.claims import Claim, either, images, text_of, under_root
 from normalizers.patterns import Sure
 from reprodiff.formats.elf import gobuildinfo
 from reprodiff.formats.elf.gopclntab import RECORD, go_program
@@ -19,21 +19,8 @@ _RELEASE = re.compile(rb"(?:go|devel go)\d[\w.+-]*(?: [ -~]*)?")
 _REVISION = re.compile(
     rb"\(devel\)|v\d+\.\d+\.\d+(?:-[\w.]+)?-?(?:\d\.)?\d{14}-[0-9a-f]{12}(?:\+dirty)?|v[\d.]+\+dirty"
 )
-_MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?"
-_DAY = rb"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
-# Dates and times as date(1) and build scripts write them: ISO 8601, RFC 2822 and the C locale's own form.
-DATE = re.compile(
-    rb"(?<![\w.:/-])(?:" + _DAY + rb"(?:[T_ ]" + _CLOCK + rb"(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?)?"
-    rb"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:T?(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ?)?"
-    rb"|(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?[ 0-3]?\d " + _MONTH + rb" (?:19|20)\d\d(?: " + _CLOCK + rb"(?: [+-]\d{4}| [A-Z]{3,4})?)?"
-    rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" [ 0-3]\d " + _CLOCK + rb"(?: [AP]M)?(?: [A-Z]{3,4})? (?:19|20)\d\d"
-    rb")(?![\w.:/-])"
-)  # fmt: skip
 # So many files of the runtime are in every program.
 RUNTIME_MIN = 8
-# Seconds since the epoch: 2001 to 2065.
-SECONDS = re.compile(rb"[1-2]\d{9}")
 
 
 def programs(evidence: Any) -> tuple[Any, Any] | None:
@@ -198,52 +185,32 @@ def release(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if text and all(_RELEASE.fullmatch(side) for side in text) else None
 
 
-def _dated(left: bytes, right: bytes) -> bool:
-    """Tell whether two texts are equal but for dates and times in the same form, which are such."""
-    ones, twos = DATE.findall(left), DATE.findall(right)
-    if not ones or len(ones) != len(twos) or DATE.sub(b"", left) != DATE.sub(b"", right):
-        return False
-    return all(_real(one) and _real(two) and _form(one) == _form(two) for one, two in zip(ones, twos, strict=True))
+def told_setting(cause: str) -> Claim:
+    """Return a claim for flags that `go build` recorded and that differ in what they say of the build."""
+
+    def claim(change: Any, evidence: Any) -> Sure | None:
+        text = text_of(change)
+        rows = [_SETTING.fullmatch(side) for side in text or ()]
+        if text is None or len(rows) != 2 or not all(row and row[1].startswith(b"-") for row in rows):
+            return None
+        found = texts.said(*text)
+        return "origin" if found and found.cause == cause and evidence.once(_copied) else None
+
+    return claim
 
 
-def _form(text: bytes) -> bytes:
-    return re.sub(rb"[A-Za-z]+", b"a", re.sub(rb"\d", b"0", text))
+def told(cause: str) -> Claim:
+    """Return a claim for a string that the linker was told to put into a variable (-X), as both sides recorded it."""
 
+    def claim(change: Any, evidence: Any) -> Sure | None:
+        text = text_of(change)
+        if text is None or evidence.once(programs) is None:
+            return None
+        names = [_told(settings, side) for settings, side in zip(evidence.once(_settings), text, strict=True)]
+        found = texts.said(*text)
+        return "origin" if names[0] and names[0] == names[1] and found and found.cause == cause else None
 
-_ISO = re.compile(rb"((?:19|20)\d\d)-?(\d\d)-?(\d\d)")
-
-
-def _real(text: bytes) -> bool:
-    """Tell whether a date is a day of the calendar."""
-    found = _ISO.match(text)
-    if found is None:
-        return True
-    try:
-        datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=UTC)
-    except ValueError:
-        return False
-    return True
-
-
-def dated_setting(change: Any, evidence: Any) -> Sure | None:
-    """Claim flags that `go build` recorded, where nothing but dates in them differs."""
-    text = text_of(change)
-    rows = [_SETTING.fullmatch(side) for side in text or ()]
-    if text is None or len(rows) != 2 or not all(row and row[1].startswith(b"-") for row in rows):
-        return None
-    return "origin" if _dated(*text) and evidence.once(_copied) else None
-
-
-def linked_date(change: Any, evidence: Any) -> Sure | None:
-    """Claim a date that is a string of its own: sure where both sides recorded that the linker was told to put it there
-    (-X), else suspected."""
-    text = text_of(change)
-    if text is None or evidence.once(programs) is None:
-        return None
-    told = [_told(settings, side) for settings, side in zip(evidence.once(_settings), text, strict=True)]
-    if all(told) and told[0] == told[1] and (_dated(*text) or all(SECONDS.fullmatch(side) for side in text)):
-        return "origin"
-    return "suspected" if _dated(*text) and all(DATE.fullmatch(side) for side in text) else None
+    return claim
 
 
 _ASSIGNED = re.compile(rb"-X[ =]['\"\\]*([\w./~-]+)=")
