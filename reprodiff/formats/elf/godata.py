@@ -161,9 +161,14 @@ class Data:
                 pair(starts[0][symbol.start], starts[1][other.start], symbol.name)
                 bounded.add(starts[0][symbol.start])
         self._by_function(sides, pair)
-        self._by_content(parts, twin, taken, pair)
+        stretches = self._by_content(parts, twin, taken, pair)
         found: list[Piece] = []
-        for i, j in sorted(twin.items()):
+        for ones, twos in stretches:
+            found.append(
+                Piece(bounds[0][ones[0]], bounds[0][ones[-1] + 1], bounds[1][twos[0]], bounds[1][twos[-1] + 1])
+            )
+        within = {i for ones, _twos in stretches for i in ones}
+        for i, j in sorted((i, j) for i, j in twin.items() if i not in within):
             a, b = parts[0][i], parts[1][j]
             one, two = (bounds[0][i], bounds[0][i + 1]), (bounds[1][j], bounds[1][j + 1])
             ends = [len(part.rstrip(b"\0")) + 1 for part in (a, b)]
@@ -210,8 +215,14 @@ class Data:
             pair(x, y, table.names[first[x]])
 
     @staticmethod
-    def _by_content(parts: list[list[bytes]], twin: dict[int, int], taken: set[int], pair: Any) -> None:
-        """Pair parts that are equal, in order and then wherever they stand, and as many between two such."""
+    def _by_content(
+        parts: list[list[bytes]], twin: dict[int, int], taken: set[int], pair: Any
+    ) -> list[tuple[list[int], list[int]]]:
+        """Pair parts that are equal, in order and then wherever they stand, and as many between two such.
+
+        Returns stretches of parts in a row that are cut otherwise on both sides and yet much alike: a reference may lie.
+        """
+        stretches: list[tuple[list[int], list[int]]] = []
         rest = [[i for i in range(len(parts[0])) if i not in twin], [j for j in range(len(parts[1])) if j not in taken]]
         contents = [[side[i] for i in numbers] for side, numbers in zip(parts, rest, strict=True)]
         runs = matched(*contents)
@@ -229,10 +240,15 @@ class Data:
         for a, b, count in [*runs, (len(rest[0]), len(rest[1]), 0)]:
             ones = [i for i in rest[0][at_a:a] if i not in twin]
             twos = [j for j in rest[1][at_b:b] if j not in taken]
-            if len(ones) == len(twos):
+            if _one_stretch([parts[0][i] for i in ones], [parts[1][j] for j in twos], ones, twos):
+                stretches.append((ones, twos))
+                twin.update(dict.fromkeys(ones, -1))
+                taken.update(twos)
+            elif len(ones) == len(twos):
                 for i, j in zip(ones, twos, strict=True):
                     pair(i, j)
             at_a, at_b = a + count, b + count
+        return stretches
 
     def _rest(self, ones: list[Span], twos: list[Span]) -> list[Piece]:
         """Pair texts that changed by what they have in common; what is left has one side alone."""
@@ -382,6 +398,15 @@ def buckets(table: Any) -> bytes:
     for bucket, head in enumerate(heads.tolist()):
         found += head.to_bytes(4, order) + rest[bucket * PARTS : (bucket + 1) * PARTS].tobytes()
     return bytes(found)
+
+
+def _one_stretch(lefts: list[bytes], rights: list[bytes], ones: list[int], twos: list[int]) -> bool:
+    """Tell whether parts in a row, by their numbers, are cut otherwise on both sides and yet as a whole much alike."""
+    rows = [bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1 for numbers in (ones, twos)]
+    if not all(rows) or list(map(len, lefts)) == list(map(len, rights)):
+        return False
+    a, b = b"".join(lefts), b"".join(rights)
+    return len(a) == len(b) and 4 * int((np.frombuffer(a, np.uint8) != np.frombuffer(b, np.uint8)).sum()) <= len(a)
 
 
 def _alike(one: bytes, two: bytes) -> bool:
