@@ -417,13 +417,13 @@ def random_name(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if text and texts.random_name(*text) else None
 
 
-_VCS = re.compile(rb"\t?(?:build\t)?vcs(?:\.\w+)?=[^\n]*")
+_VCS = re.compile(rb"build\tvcs(?:\.\w+)?=[^\n]*\n?")
 
 
 def stamped(change: Any, _evidence: Any) -> Sure | None:
     """Claim Go's record of the revision that was built."""
     text = text_of(change)
-    if not text or not any(b"vcs" in side for side in text):
+    if not text or not any(_VCS.search(side) for side in text):
         return None
     return "origin" if _VCS.sub(b"", text[0]) == _VCS.sub(b"", text[1]) else None
 

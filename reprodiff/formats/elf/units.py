@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.dwarf import units
+from reprodiff.formats.elf.linehead import align
 from reprodiff.formats.elf.pieces import PRINTED, Piece, by_content
 from reprodiff.formats.elf.words import gather
 
@@ -24,12 +25,16 @@ def rows_of_units(data: bytes, order: str) -> list[Range]:
     return found if found and found[-1][1] == len(data) else []
 
 
-def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]]) -> list[Piece]:
-    """Align what units that correspond hold by content."""
+def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]], lines: bool = False) -> list[Piece]:
+    """Align what units that correspond hold by content; lines: they are those of .debug_line."""
     found: list[Piece] = []
     for (a0, a1), (b0, b1) in pairs:
         if a1 - a0 == b1 - b0:
             found.append(Piece(a0, a1, b0, b1))
+            continue
+        inside = align(a, (a0, a1), b, (b0, b1)) if lines else None
+        if inside is not None:
+            found += inside
             continue
         found.append(Piece(a0, a0 + 4, b0, b0 + 4))
         found += [
