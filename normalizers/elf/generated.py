@@ -220,16 +220,21 @@ def _claim(cause: str) -> Any:
     return claim
 
 
-def _linked(change: Any, evidence: Any) -> Sure | None:
+def _linked(_change: Any, evidence: Any) -> Sure | None:
     """Claim what tells which options the linker was given."""
     where = evidence.where
     return "suspected" if evidence.once(reason) == OPTIONS and (LINKED.match(where) or where in HASHES) else None
 
 
 def _named(change: Any, evidence: Any) -> tuple[str, str]:
-    from reprodiff.findings import sides
-
-    left, right = sides(change, evidence.comparison.places[evidence.where].codec)
+    """Show both values, first of all."""
+    if change.kind != "changed":
+        # The entry of one side alone: its value.
+        value = (change.left or change.right or b"")[-8:]
+        text = f"{int.from_bytes(value, 'little'):#x}" if len(value) == 8 else ""
+        return (text, "") if change.kind == "left" else ("", text)
+    codec = evidence.comparison.places[evidence.where].codec
+    left, right = ("" if raw is None else codec.show(codec.decode(raw)) for raw in (change.left, change.right))
     return left, right
 
 
