@@ -4,6 +4,8 @@ import re
 from typing import Any
 
 COMPILERS = frozenset({"GCC", "Clang", "Rust", "Go"})
+# What has no part in making a program out of C or C++.
+STRANGERS = frozenset({"Maven", "Java", "Sphinx", "Doxygen", "Info-ZIP"})
 # What compilers write into .comment. A program that Clang compiled has GCC's name as well, from the C library's start files.
 _SIGNS = (
     (re.compile(rb"clang version|clang LLVM"), "Clang"),
@@ -32,4 +34,4 @@ def rank(tool: str, compilers: set[str | None], examples: list[str]) -> int:
     if tool == "Autotools" and any(_LIBTOOL.search(text) for text in examples):
         return 0
     known = compilers - {None}
-    return 2 if known and tool in COMPILERS - known else 1
+    return 2 if known and tool in (COMPILERS | STRANGERS) - known else 1
