@@ -218,7 +218,8 @@ def _names_of_days(left: bytes, right: bytes) -> Said | None:
     if numbers[0] != numbers[1] or len(numbers[0]) < 4:
         return None
     words = [set(_WORD.findall(side)) for side in (left, right)]
-    if max(len(words[0] - words[1]), len(words[1] - words[0])) > DAY_AND_MONTH:
+    odd = words[0] - words[1], words[1] - words[0]
+    if not (odd[0] and odd[1]) or max(map(len, odd)) > DAY_AND_MONTH:
         return None
     spelled = all(_CLOCK.search(side) and _ANY_YEAR.search(side) for side in (left, right))
     return Said("locale-messages", "suspected") if spelled else None
