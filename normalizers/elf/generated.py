@@ -85,7 +85,7 @@ def _broad(evidence: Any) -> bool:
     both = claims.images(evidence)
     code = max(sum(s.stored for s in image.sections if s.code) for image in both or ())
     changed = sum(change.size for change in _functions(evidence))
-    return changed >= BYTES_MIN and 8 * changed >= code
+    return bool(changed >= BYTES_MIN and 8 * changed >= code)
 
 
 def _other_flags(evidence: Any) -> set[bytes]:
