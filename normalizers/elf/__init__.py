@@ -3,7 +3,7 @@
 from typing import Any
 
 from normalizers import qt
-from normalizers.elf import claims, generated, go
+from normalizers.elf import claims, generated, go, order
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Policy, Rule, Set
@@ -230,6 +230,7 @@ RULES: tuple[Rule, ...] = (
         for place in ("elf/.text*/function[*]", "elf/.data*/object[*]", "elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*",
                       "elf/.sdata*/object[*]")
     ),
+    *order.rules(),
     # Everything, where another tool or other options made it.
     *generated.rules(),
 )  # fmt: skip
