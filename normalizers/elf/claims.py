@@ -270,7 +270,7 @@ def said(cause: str) -> Claim:
 
     def claim(change: Any, _evidence: Any) -> Sure | None:
         text = text_of(change)
-        found = texts.said(*text) if text else None
+        found = texts.said(*text) if text and not all(map(_OWN.match, text)) else None
         return found.sure if found and found.cause == cause else None
 
     return claim
