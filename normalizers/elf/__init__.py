@@ -3,7 +3,7 @@
 from typing import Any
 
 from normalizers import qt
-from normalizers.elf import claims, generated, go, order
+from normalizers.elf import claims, generated, go, order, rust
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Policy, Rule, Set
@@ -77,12 +77,12 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=claims.rust_source),
     Rule(DEBUG, "go-buildpath", _GO_PATH, claim=go.built_in),
     Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=claims.under_root),
-    Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
+    Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=rust.promoted),
     Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
     Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
-    Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+    Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
     Rule("elf/.debug_*", "rust-crate-hash", "debug information of functions whose order follows from the digests in their names",
-         claim=claims.reordered_by_names),
+         claim=rust.reordered_by_names),
     # Records of the tools.
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
@@ -184,10 +184,10 @@ RULES: tuple[Rule, ...] = (
         for place in NAMES[:3]
         for rule in (
             Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
-            Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
+            Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=rust.promoted),
             Rule(place, "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
-            Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+            Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
         )
     ),
     # One side alone.
@@ -207,19 +207,19 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
          generated.unless(claims.same_symbols), claims.permutation),
     # Rust.
-    Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=claims.other_versions),
+    Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=rust.other_versions),
     *(
         Rule(place, "rust-codegen-units", "a crate was cut into more or fewer units, and inlined and laid out otherwise", None, kind,
-             claims.codegen_units)
+             rust.codegen_units)
         for place in LAID_OUT for kind in ("changed", "one-sided")
     ),
     *(
         Rule("elf/.rodata*/string[*]", "rust-codegen-units", "a text that stands among others on the other side", None, kind,
-             claims.moved_text)
+             rust.moved_text)
         for kind in ("changed", "one-sided")
     ),
     Rule("elf/{.symtab,.dynsym,.text}", "rust-codegen-units", "a crate was cut into more or fewer units, and laid out otherwise",
-         None, "moved", claims.codegen_units_order, claims.permutation),
+         None, "moved", rust.codegen_units_order, claims.permutation),
     # Code.
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),
