@@ -9,7 +9,15 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import ADDRESS_TAGS, RELATIVE, SHT_GNU_VERNEED, SHT_RELA, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.names import (
+    ADDRESS_TAGS,
+    RELATIVE,
+    SHT_GNU_VERNEED,
+    SHT_RELA,
+    SIZE_TAGS,
+    STRING_TAGS,
+    dynamic_name,
+)
 from reprodiff.formats.elf.references import version_fields
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair
@@ -177,8 +185,10 @@ def _reordered(both: Both, pair: Pair) -> bool:
     if pair.one.type != SHT_GNU_VERNEED or pair.one.size != pair.two.size:
         return False
     lefts, rights = _listed(both)
-    return bool(lefts) and sorted(row[:4] for row in lefts) == sorted(row[:4] for row in rights) and (
-        sorted(row[4] for row in lefts) == sorted(row[4] for row in rights)
+    return (
+        bool(lefts)
+        and sorted(row[:4] for row in lefts) == sorted(row[:4] for row in rights)
+        and (sorted(row[4] for row in lefts) == sorted(row[4] for row in rights))
     )
 
 

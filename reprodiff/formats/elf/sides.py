@@ -317,7 +317,10 @@ class Both:
             info = self.pair(b".debug_info")
             if info is None or not info.one.stored or not info.two.stored:
                 return None
-            data = [(side.data(s), side.data(t)) for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))]
+            data = [
+                (side.data(s), side.data(t))
+                for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
+            ]
             return abbreviations(data[0], data[1], image.order, self.pieces(info))
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
