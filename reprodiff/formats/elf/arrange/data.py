@@ -208,7 +208,15 @@ class Data(Code):
             for _votes, right in rights:
                 other = right - region.two.place
                 size = min(region.room(start, other))
-                if size > 0 and 2 * int(self._odd(region, start, other, size, may=self._may).sum()) < size:
+                # A text that begins on one side must not be the end of one on the other.
+                bounds = {
+                    data[at - 1 : at] in {b"\0", b""} for data, at in zip(region.data, (start, other), strict=True)
+                }
+                if (
+                    size > 0
+                    and len(bounds) == 1
+                    and 2 * int(self._odd(region, start, other, size, may=self._may).sum()) < size
+                ):
                     found |= region.add(start, other, size)
         return found
 
