@@ -10,7 +10,6 @@ import numpy as np
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import code
-from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import (
     DT_NEEDED,
     DT_RPATH,

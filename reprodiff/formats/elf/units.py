@@ -94,15 +94,18 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
         views = [[np.frombuffer(data, np.uint8, size, rows[k][0]) for k in group]
                  for data, rows, group in ((a, ones, here), (b, twos, there))]  # fmt: skip
         several = size <= SMALL and len(here) > 1
-        held = [Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter() for i in here]
+        held = [
+            Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter()
+            for i in here
+        ]
         others = [Counter(_held(b, twos[j], word, order, rights)) if several else Counter() for j in there]
         scores = [
             ((held[x] & others[y]).total(), int((one == two).sum()), -abs(x - y), i, j)
             for x, (i, one) in enumerate(zip(here, views[0], strict=True))
             for y, (j, two) in enumerate(zip(there, views[1], strict=True))
         ]
-        for votes, score, _near, i, j in sorted(scores, reverse=True):
-            if (votes or 2 * score >= size) and i not in twin and j not in taken:
+        for shared, score, _near, i, j in sorted(scores, reverse=True):
+            if (shared or 2 * score >= size) and i not in twin and j not in taken:
                 pair(i, j)
     homes: dict[int, int] = {}
     for j in sorted(set(range(len(twos))) - taken):

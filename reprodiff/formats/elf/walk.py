@@ -20,6 +20,7 @@ from reprodiff.formats.elf.names import (
     SHT_GNU_VERSYM,
     SHT_HASH,
     SHT_NOTE,
+    SHT_PROGBITS,
     SHT_REL,
     SHT_RELA,
     SHT_RELR,
@@ -28,6 +29,7 @@ from reprodiff.formats.elf.names import (
 )
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.turned import Turned, ordered
+from reprodiff.formats.elf.unmoved import unmoved
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, children
 
@@ -124,6 +126,8 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
             go.compare(walk, where, contents.Stream(left, right, one.offset, two.offset))
         if go.alone:
             return
+    if one.alloc and one.type == SHT_PROGBITS:
+        unmoved(walk, both, pair, where, (left, right), (one.offset, two.offset))
     # Equal bytes of which parts correspond to others are not equal.
     moved = both.arranged and not both.pieces(pair).identity
     if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
