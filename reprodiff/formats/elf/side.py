@@ -57,6 +57,8 @@ class Side:
         self._named: dict[int, list[Symbol]] | None = None
         self._raw: dict[int, list[Symbol]] = {}
         self._bounds: dict[int, list[int]] = {}
+        self._edges: dict[int, Any] = {}
+        self._marked: dict[int, instructions.Marks] = {}
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
         self._swept: dict[int, instructions.Fields] = {}
@@ -102,6 +104,8 @@ class Side:
         if self._named is not None:
             self._named[section.number] = symbols
             self._bounds.pop(section.number, None)
+            self._edges.pop(section.number, None)
+            self._marked.pop(section.number, None)
 
     def _symbols(self) -> dict[int, list[Symbol]]:
         tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
@@ -191,6 +195,7 @@ class Side:
     def begin(self, section: Section, starts: list[int]) -> None:
         """Take where code of a section begins, as it was found out."""
         self._bounds[section.number] = sorted({0, *starts})
+        self._edges.pop(section.number, None)
 
     def ranges(self, section: Section) -> list[tuple[int, int]]:
         """Return (offset, size) of the functions that .eh_frame lists in a section; [] where its encoding is another
@@ -278,12 +283,14 @@ class Side:
             return instructions.nothing()
         code = self.data(section)
         marks = self.marks(section)
-        bounds = np.array(self.bounds(section), np.int64)
+        edges = self._edges.get(section.number)
+        if edges is None:
+            edges = self._edges[section.number] = np.array([*self.bounds(section), len(code)], np.int64)
+        bounds, stops = edges[:-1], edges[1:]
         if offsets is None:
             chosen = np.arange(len(bounds))
         else:
             chosen = np.unique(np.searchsorted(bounds, offsets, "right") - 1)
-        stops = np.append(bounds[1:], len(code))
         parts: list[instructions.Fields] = []
         starts: list[int] = []
         first = last = -1
@@ -385,14 +392,17 @@ class Side:
 
     def marks(self, section: Section) -> instructions.Marks:
         """Return what symbols say of a section's code besides where functions begin."""
-        if self._named is None:
-            self._named = self._symbols()
-        rows = self._marks.get(section.number, [])
-        cold = [s.start for s in self._named.get(section.number, ()) if COLD.search(s.name)]
-        return instructions.Marks(
-            np.array([at for at, _state in rows], np.int64), np.array([state for _at, state in rows], np.uint8),
-            np.array(cold, np.int64),
-        )  # fmt: skip
+        found = self._marked.get(section.number)
+        if found is None:
+            if self._named is None:
+                self._named = self._symbols()
+            rows = self._marks.get(section.number, [])
+            cold = [s.start for s in self._named.get(section.number, ()) if COLD.search(s.name)]
+            found = self._marked[section.number] = instructions.Marks(
+                np.array([at for at, _state in rows], np.int64), np.array([state for _at, state in rows], np.uint8),
+                np.array(cold, np.int64),
+            )  # fmt: skip
+        return found
 
     def relocations(self) -> tuple[Any, Any]:
         """Return where relative relocations apply (DT_RELA), in order, and what they put there, as arrays."""
