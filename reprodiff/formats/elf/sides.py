@@ -253,7 +253,7 @@ class Both:
     def _arrange(self) -> None:
         """Make the maps of all that is loaded at once where functions or objects stand in another order."""
         # Go sorts its strings and tables by length: that moves them, and their own table says what is which.
-        if self.left.image.type == ET_REL or self.go is not None:
+        if self.left.image.type == ET_REL or go_program(self.left.image):
             return
         code = self._code()
         for pair in code:
