@@ -185,6 +185,16 @@ def release(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if text and all(_RELEASE.fullmatch(side) for side in text) else None
 
 
+_COMPILER = re.compile(rb"(Go cmd/compile (?:go|devel )[\w.+-]+)(?:; (.*))?")
+
+
+def compiled_with(change: Any, _evidence: Any) -> Sure | None:
+    """Claim other flags of Go's compiler, of the same release."""
+    text = text_of(change)
+    rows = [_COMPILER.fullmatch(side) for side in text or ()]
+    return "origin" if len(rows) == 2 and rows[0] and rows[1] and rows[0][1] == rows[1][1] else None
+
+
 def told_setting(cause: str) -> Claim:
     """Return a claim for flags that `go build` recorded and that differ in what they say of the build."""
 

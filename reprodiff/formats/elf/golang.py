@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.codecs import RAW, TEXT
+from reprodiff.codecs import RAW, TEXT, show_bytes
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import gobuildinfo
@@ -21,6 +21,7 @@ from reprodiff.spans import Span, differing
 
 STALE_MAX = 16
 KEY_MAX = 120
+SHOWN = 32
 # Where the linker of C puts what has to be relocated.
 MERGED = (b".data.rel.ro", b".rodata")
 # Words of the module's record behind the six slices of the table (runtime/symtab.go, moduledata), and how many of
@@ -368,24 +369,33 @@ class _Put:
                       shown=(value, f"{value}, which is something else"))  # fmt: skip
 
     def done(self) -> None:
-        """Put what was collected."""
+        """Put what was collected: what has both sides as one, in order on both; what one side alone has by itself."""
         for (kind, name), rows in self.groups.items():
             place = f"{self.where}/function[*]" if kind == "function" else f"{self.where}/{kind}"
             keys = (name,) if kind == "function" else ()
-            ones = sorted(one for one, _two in rows if one)
-            twos = sorted(two for _one, two in rows if two)
-            if not ones or not twos:
-                for span in ones or twos:
-                    self.walk.put(place, keys, self._shifted(span if ones else None, self.stream.one),
-                                  self._shifted(span if twos else None, self.stream.two), RAW)  # fmt: skip
-                continue
-            whole = [(spans[0][0] + by, max(s[1] for s in spans) + by)
-                     for spans, by in ((ones, self.stream.one), (twos, self.stream.two))]  # fmt: skip
-            runs = [run for one, two in rows for run in self._runs(one, two, ones[0][0], twos[0][0])]
-            self.walk.put(place, keys, whole[0], whole[1], RAW, runs=runs)
+            runs: list[tuple[Span, Span]] = []
+            for here, there in sorted((one, two) for one, two in rows if one and two):
+                for run in self._runs(here, there):
+                    if runs and run[1][0] < runs[-1][1][1]:
+                        self._put(place, keys, runs)
+                        runs = []
+                    runs.append(run)
+            if runs:
+                self._put(place, keys, runs)
+            for one, two in rows:
+                if one is None or two is None:
+                    self.walk.put(
+                        place, keys, self._shifted(one, self.stream.one), self._shifted(two, self.stream.two), RAW
+                    )
 
-    def _runs(self, one: Span | None, two: Span | None, first: int, second: int) -> list[tuple[Span, Span]]:
-        one, two = one or (first, first), two or (second, second)
+    def _put(self, place: str, keys: tuple[bytes, ...], runs: list[tuple[Span, Span]]) -> None:
+        whole = [(runs[0][side][0], runs[-1][side][1]) for side in (0, 1)]
+        more = "…" if len(runs) > 1 else ""
+        shown = [show_bytes(data[run[0] - base : run[1] - base], SHOWN) + more for data, base, run in (
+            (self.stream.left, self.stream.one, runs[0][0]), (self.stream.right, self.stream.two, runs[0][1]))]  # fmt: skip
+        self.walk.put(place, keys, whole[0], whole[1], RAW, runs=runs, shown=(shown[0], shown[1]))
+
+    def _runs(self, one: Span, two: Span) -> list[tuple[Span, Span]]:
         spans = differing(self.stream.left[slice(*one)], self.stream.right[slice(*two)]).spans
         a, b = one[0] + self.stream.one, two[0] + self.stream.two
         return [((a + x, a + y), (b + z, b + w)) for (x, y), (z, w) in spans]

@@ -64,6 +64,8 @@ class Side:
         self._marks: dict[int, list[tuple[int, int]]] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
+        # Whether a Go program's own table names its functions, whatever symbols say: as the other side has none.
+        self.by_table = False
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -146,7 +148,7 @@ class Side:
             if 0 <= start <= sections[shndx].size:
                 room = sections[shndx].size - start
                 found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
-        found.update(self._listed_by_go({number for number in found if sections[number].code}))
+        found.update(self._listed_by_go({number for number in found if sections[number].code and not self.by_table}))
         for rows in found.values():
             rows.sort()
         for marks in self._marks.values():

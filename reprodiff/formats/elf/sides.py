@@ -26,6 +26,7 @@ from reprodiff.formats.elf.names import (
     SHT_NOBITS,
     SHT_NULL,
     SHT_PROGBITS,
+    SHT_SYMTAB,
 )
 from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
@@ -213,6 +214,9 @@ class Both:
         self.copies = np.zeros(0, np.int64)
         self._names: dict[bytes, bytes] | None = None
         self._go: list[Any] = []
+        if go_program(left) and go_program(right):
+            named = [any(s.type == SHT_SYMTAB for s in image.sections) for image in (left, right)]
+            self.left.by_table = self.right.by_table = named[0] != named[1]
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     @property
