@@ -13,7 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf import instructions
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.gopclntab import go_program
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -177,7 +177,7 @@ class Side:
         sections of code, given by number, have symbols."""
         if code or not go_program(self.image):
             return {}
-        from reprodiff.formats.elf.golang import functions
+        from reprodiff.formats.elf.go.places import functions
 
         return functions(self)
 

@@ -13,7 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.gopclntab import go_program
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
@@ -278,11 +278,11 @@ class Both:
 
     @property
     def go(self) -> Any:
-        """What two Go programs say about themselves, None where they are none (`golang.Go`)."""
+        """What two Go programs say about themselves, None where they are none (`go.program.Go`)."""
         if not self._go:
             self._go.append(None)
             if go_program(self.left.image) and go_program(self.right.image):
-                from reprodiff.formats.elf.golang import Go
+                from reprodiff.formats.elf.go.program import Go
 
                 with suppress(FormatError, ValueError, IndexError):
                     self._go[0] = Go(self)
