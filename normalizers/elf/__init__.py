@@ -68,6 +68,7 @@ LAID_OUT = (
 
 RULES: tuple[Rule, ...] = (
     # Debug information.
+    Rule(DEBUG, "go-build-settings", "the flags that Go's compiler was given", claim=go.compiled_with),
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),

@@ -13,7 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf import instructions
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.gopclntab import go_program
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -66,6 +66,8 @@ class Side:
         self._marks: dict[int, list[tuple[int, int]]] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
+        # Whether a Go program's own table names its functions, whatever symbols say: as the other side has none.
+        self.by_table = False
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -150,7 +152,7 @@ class Side:
             if 0 <= start <= sections[shndx].size:
                 room = sections[shndx].size - start
                 found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
-        found.update(self._listed_by_go({number for number in found if sections[number].code}))
+        found.update(self._listed_by_go({number for number in found if sections[number].code and not self.by_table}))
         for rows in found.values():
             rows.sort()
         for marks in self._marks.values():
@@ -179,7 +181,7 @@ class Side:
         sections of code, given by number, have symbols."""
         if code or not go_program(self.image):
             return {}
-        from reprodiff.formats.elf.golang import functions
+        from reprodiff.formats.elf.go.places import functions
 
         return functions(self)
 

@@ -13,7 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.gopclntab import go_program
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
@@ -26,6 +26,7 @@ from reprodiff.formats.elf.names import (
     SHT_NOBITS,
     SHT_NULL,
     SHT_PROGBITS,
+    SHT_SYMTAB,
 )
 from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
@@ -213,6 +214,9 @@ class Both:
         self.copies = np.zeros(0, np.int64)
         self._names: dict[bytes, bytes] | None = None
         self._go: list[Any] = []
+        if go_program(left) and go_program(right):
+            named = [any(s.type == SHT_SYMTAB for s in image.sections) for image in (left, right)]
+            self.left.by_table = self.right.by_table = named[0] != named[1]
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     @property
@@ -253,7 +257,7 @@ class Both:
     def _arrange(self) -> None:
         """Make the maps of all that is loaded at once where functions or objects stand in another order."""
         # Go sorts its strings and tables by length: that moves them, and their own table says what is which.
-        if self.left.image.type == ET_REL or self.go is not None:
+        if self.left.image.type == ET_REL or go_program(self.left.image):
             return
         code = self._code()
         for pair in code:
@@ -274,11 +278,11 @@ class Both:
 
     @property
     def go(self) -> Any:
-        """What two Go programs say about themselves, None where they are none (`golang.Go`)."""
+        """What two Go programs say about themselves, None where they are none (`go.program.Go`)."""
         if not self._go:
             self._go.append(None)
             if go_program(self.left.image) and go_program(self.right.image):
-                from reprodiff.formats.elf.golang import Go
+                from reprodiff.formats.elf.go.program import Go
 
                 with suppress(FormatError, ValueError, IndexError):
                     self._go[0] = Go(self)
