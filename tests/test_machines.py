@@ -6,14 +6,14 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from test_executables import causes, changed, hit, report, sides, unexplained
 
-MACHINES = ("aarch64", "riscv64", "arm", "ppc64el")
+MACHINES = ("aarch64", "riscv64", "arm", "ppc64el", "s390x")
 # Pairs in which the constants that the code refers to moved, and one in which only debug information did.
 MOVED = [f"elf/file-macro-{machine}{form}-longer" for machine in MACHINES for form in ("", "-static")]
 CASES = [*MOVED, *(f"elf/path-{machine}-longer" for machine in MACHINES)]
 # Masks of the instructions of each machine, in words of so many bytes: registers and operation; the rest is immediate.
-WORD = {"aarch64": 4, "riscv64": 2, "arm": 2, "ppc64el": 4}
-REGISTERS = {"aarch64": 0x001F03FF, "riscv64": 0x0F80, "arm": 0x0707, "ppc64el": 0x03FF0000}
-OPERATION = {"aarch64": 0xFFC00000, "riscv64": 0x007F, "arm": 0xF800, "ppc64el": 0xFC000000}
+WORD = {"aarch64": 4, "riscv64": 2, "arm": 2, "ppc64el": 4, "s390x": 2}
+REGISTERS = {"aarch64": 0x001F03FF, "riscv64": 0x0F80, "arm": 0x0707, "ppc64el": 0x03FF0000, "s390x": 0xF000}
+OPERATION = {"aarch64": 0xFFC00000, "riscv64": 0x007F, "arm": 0xF800, "ppc64el": 0xFC000000, "s390x": 0x00FF}
 
 
 def machine_of(case):

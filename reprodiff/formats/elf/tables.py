@@ -14,6 +14,7 @@ from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
+    EM_S390,
     EM_X86_64,
     ET_REL,
     MAPPED,
@@ -32,8 +33,9 @@ from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.spans import differing
 
-# What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
-BEHIND = (0, 4, 5, 6, 8)
+# What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
+# it; on S/390 the operation code before it.
+BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
 SHOWN_MAX = 2000
 # What the symbol of a unit of debug information ends in, in programs that were optimized when linked.
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
@@ -488,7 +490,7 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         here = sections == index
         pieces = both.pieces(pair)
         hit = np.zeros(len(x), bool)
-        for behind in BEHIND if image.machine in {EM_386, EM_X86_64} else (0,):
+        for behind in BEHIND.get(image.machine, (0,)):
             hit |= pieces.to(one + behind) == two + behind
         found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found
