@@ -210,6 +210,9 @@ NOISY = [
     "elf/cmake-rpath-residue-longer",
     "elf/link-order",
     "elf/comment-producer-longer",
+    "elf/path-lto-g",
+    "elf/rpath-removed",
+    "elf/stripped-debug",
 ]
 
 

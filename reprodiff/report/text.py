@@ -71,7 +71,8 @@ def summary(report: dict[str, Any]) -> tuple[str, str]:
         return f"{causes} {'explains' if count == 1 else 'explain'} every differing byte ({report['proof']})", "green"
     if verdict == "suspected":
         likely = sum(cause["proof"] == "suspected" for cause in report["causes"])
-        return f"{causes}, {'' if count == 1 else f'{likely} of them '}only suspected", "yellow"
+        which = "" if count == 1 else "all " if likely == count else f"{likely} of them "
+        return f"{causes}, {which}only suspected", "yellow"
     changes = len(report["unexplained"])
     rest = f"{changes:,} {plural('change', changes)} unexplained" if changes else "the comparison is not complete"
     return rest + (f", beside {causes}" if count else ""), "red"

@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,12 +80,16 @@ def key_of(left: bytes, right: bytes) -> bytes:
 
 def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
     """Compare two sections of bytes."""
-    found = Differing(stream.left, stream.right, both.pieces(pair), both.left.image.order)
+    pieces = both.pieces(pair)
+    if both.go is not None:
+        pieces = both.go.around(pair) or pieces
+    found = Differing(stream.left, stream.right, pieces, both.left.image.order)
     if len(found.one):
         decide(both, pair, found)
         if pair.one.type in ARRAYS and both.arranged and found.open.any():
             _initialisers(walk, both, pair, where, found)
-    settle(walk, both, pair, where, stream, found)
+    done = both.go.put(walk, pair, where, stream, found) if both.go is not None else frozenset()
+    settle(walk, both, pair, where, stream, found, done)
 
 
 def _initialisers(walk: Walk, both: Both, pair: Pair, where: str, found: Differing) -> None:
@@ -108,11 +113,13 @@ def _initialisers(walk: Walk, both: Both, pair: Pair, where: str, found: Differi
         walk.put_order(where, [names[place] for place in moved.tolist()], [names[place] for place in rights.tolist()])
 
 
-def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:
-    """Put what differs: pieces that grew, words that follow, bytes that do not."""
+def settle(
+    walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing, done: Collection[Piece] = ()
+) -> None:
+    """Put what differs: pieces that grew, words that follow, bytes that do not. done: pieces that were put."""
     pieces = found.pieces
     for piece in pieces.pieces:
-        if not piece.equal:
+        if not piece.equal and piece not in done:
             _unequal(walk, both, pair, where, stream, piece)
     for piece in pieces.added:
         _alone(walk, both, pair, where, stream, piece)
@@ -186,7 +193,9 @@ def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, pie
     if texts(a.strip(b"\0"), b.strip(b"\0")) and a.strip(b"\0").count(b"\0") == b.strip(b"\0").count(b"\0") == 0:
         string_changed(walk, both, pair, where, a, b, one, two)
         return
-    core = _printed(a, b)
+    # Each file for the debugger stands behind a byte that says of which kind it is.
+    named = pair.one.name == b".debug_gdb_scripts" and a[:1] == b[:1] == b"\1" and texts(a[1:-1], b[1:-1])
+    core = ((1, len(a)), (1, len(b))) if named else _printed(a, b)
     if core is None:
         walk.put(where, (), one, two, RAW)
         return
@@ -300,6 +309,8 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
             groups.setdefault(("path", b"", path), []).append((a, b, size))
         elif symbol is not None and a < symbol.start + max(symbol.size, 1):
             groups.setdefault(("object", symbol.name, symbol.start), []).append((a, b, size))
+        elif around is not None and around.name is not None:
+            groups.setdefault(("object", around.name, around.l0), []).append((a, b, size))
         else:
             apart = pair.one.alloc and len(groups) <= GROUPS_MAX
             groups.setdefault(("", b"", a >> 6 if apart else 0), []).append((a, b, size))

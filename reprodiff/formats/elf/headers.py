@@ -25,6 +25,7 @@ FILLED = 64
 PAGE = 4096
 # As much may lie between sections for no alignment's sake.
 GAP_MAX = 16
+PAGE = 4096
 WORD = 8
 
 
@@ -250,10 +251,10 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
             gaps.append(0)
         else:
             gaps.append(_gap(image, section))
-    # Empty sections in the same place have an alignment as well, and tools begin some at whole words.
+    # Empty sections in the same place have an alignment as well, and tools begin some at whole words, lines or pages.
     aligns = [
         max(
-            1 if s.offset % WORD else WORD,
+            min(s.offset & -s.offset, PAGE),
             *(o.align for o in image.sections if o is s or (o.offset == s.offset and not o.stored)),
         )
         for image, s in ((left, one), (right, two))

@@ -31,6 +31,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
     if image.type == ET_REL:
         immediates.accept_object(both, pair, found)
         return
+    if both.go is not None:
+        both.go.decide(pair, found)
     addresses = both.addresses
     if one.code:
         if not both.x86:

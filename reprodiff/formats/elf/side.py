@@ -13,6 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf import instructions
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
+from reprodiff.formats.elf.gopclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -59,7 +60,7 @@ class Side:
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
         self._swept: dict[int, instructions.Fields] = {}
-        self._relative: dict[int, int] | None = None
+        self._relative: tuple[Any, Any] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
@@ -108,7 +109,7 @@ class Side:
         ]
         found: dict[int, list[Symbol]] = {}
         if not tables or tables[0].compressed:
-            return {}
+            return self._listed_by_go(set())
         table = tables[0]
         names = self.image.linked(table)
         text = self.data(names) if names else b""
@@ -145,6 +146,7 @@ class Side:
             if 0 <= start <= sections[shndx].size:
                 room = sections[shndx].size - start
                 found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
+        found.update(self._listed_by_go({number for number in found if sections[number].code}))
         for rows in found.values():
             rows.sort()
         for marks in self._marks.values():
@@ -167,6 +169,15 @@ class Side:
                 name = names.get(symbol.name)
                 if name is not None:
                     rows[number] = symbol._replace(key=(name, *symbol.key[1:]))
+
+    def _listed_by_go(self, code: set[int]) -> dict[int, list[Symbol]]:
+        """Return the functions of a Go program, as its own table has them, by section; {} where there is none, or where
+        sections of code, given by number, have symbols."""
+        if code or not go_program(self.image):
+            return {}
+        from reprodiff.formats.elf.golang import functions
+
+        return functions(self)
 
     def bounds(self, section: Section) -> list[int]:
         """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""
@@ -383,21 +394,29 @@ class Side:
             np.array(cold, np.int64),
         )  # fmt: skip
 
-    def relocated(self, addresses: Any) -> Any:
-        """Return what relative relocations put at addresses, 0 where there are none (DT_RELA)."""
+    def relocations(self) -> tuple[Any, Any]:
+        """Return where relative relocations apply (DT_RELA), in order, and what they put there, as arrays."""
         if self._relative is None:
             image = self.image
             tables = [s for s in image.sections if s.type == SHT_RELA and s.alloc and s.stored]
-            found: dict[int, int] = {}
+            found = [np.zeros((0, 3), np.int64)]
             for table in tables if image.type != ET_REL else ():
                 rows = np.frombuffer(self.data(table)[: table.size // (3 * image.word) * 3 * image.word],
                                      f"{image.order}i{image.word}").reshape(-1, 3)  # fmt: skip
                 mask = 0xFFFFFFFF if image.wide else 0xFF
-                rows = rows[np.isin(rows[:, 1] & mask, RELATIVE.get(image.machine, ()))]
-                found.update(zip(rows[:, 0].tolist(), rows[:, 2].tolist(), strict=True))
-            self._relative = found
-        known = self._relative
-        return np.array([known.get(address, 0) for address in addresses.tolist()], np.int64)
+                found.append(rows[np.isin(rows[:, 1] & mask, RELATIVE.get(image.machine, ()))].astype(np.int64))
+            rows = np.concatenate(found)
+            rows = rows[np.argsort(rows[:, 0], kind="stable")]
+            self._relative = rows[:, 0], rows[:, 2]
+        return self._relative
+
+    def relocated(self, addresses: Any) -> Any:
+        """Return what relative relocations put at addresses, 0 where there are none."""
+        at, put = self.relocations()
+        if not len(at):
+            return np.zeros(len(addresses), np.int64)
+        index = np.maximum(np.searchsorted(at, addresses, "right") - 1, 0)
+        return np.where(at[index] == addresses, put[index], 0)
 
     def references(self, section: Section) -> Any:
         """Return the offsets in a section that code refers to, in order: where tables begin."""

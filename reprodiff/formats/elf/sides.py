@@ -2,15 +2,18 @@
 
 import re
 from bisect import bisect_right
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from reprodiff.budget import Budget
+from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
+from reprodiff.formats.elf.gopclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
@@ -64,10 +67,10 @@ class Pair:
     def known(self) -> bool:
         return self._pieces is not None
 
-    def take(self, pieces: list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
+    def take(self, pieces: Pieces | list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
         """Take a map that was made elsewhere; left, right: the bytes of the sections."""
         if pieces is not None:
-            self._pieces = Pieces(pieces, left, right)
+            self._pieces = pieces if isinstance(pieces, Pieces) else Pieces(pieces, left, right)
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
@@ -136,7 +139,7 @@ class Pair:
                 return Pieces(identity(len(a), len(b)))
             return Pieces(self._constants(left, right, permuted(by_content(a, b), a, b), a, b), a, b)
         if one.name.startswith(b".debug_") and len(a) != len(b):
-            return Pieces(_by_units(a, b, left.image.order), a, b)
+            return Pieces(_by_units(a, b, left.image.order, one.name == b".debug_line"), a, b)
         return Pieces(identity(len(a), len(b)) if len(a) == len(b) else by_content(a, b), a, b)
 
     def _by_symbols(self, left: Side, right: Side) -> list[Piece]:
@@ -182,12 +185,12 @@ class Pair:
         return found
 
 
-def _by_units(a: bytes, b: bytes, order: str) -> list[Piece]:
+def _by_units(a: bytes, b: bytes, order: str, lines: bool) -> list[Piece]:
     """Align the units of a DWARF section in order, and what they hold by content."""
     ones, twos = rows_of_units(a, order), rows_of_units(b, order)
     if len(ones) != len(twos) or not ones:
         return by_content(a, b)
-    return joined(inside_units(a, b, list(zip(ones, twos, strict=True))))
+    return joined(inside_units(a, b, list(zip(ones, twos, strict=True)), lines))
 
 
 class Both:
@@ -209,6 +212,7 @@ class Both:
         self.ends = np.zeros(0, np.int64)
         self.copies = np.zeros(0, np.int64)
         self._names: dict[bytes, bytes] | None = None
+        self._go: list[Any] = []
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     @property
@@ -232,6 +236,9 @@ class Both:
                 pair.take(self._units(pair))
             elif pair.one.name == b".got":
                 pair.take(slots(self, pair))
+            elif self.go is not None:
+                pair.agree(self.left, self.right)
+                pair.take(self.go.pieces(pair))
         known = pair.known
         found = pair.pieces(self.left, self.right)
         if not known and _constant(pair):
@@ -245,7 +252,8 @@ class Both:
 
     def _arrange(self) -> None:
         """Make the maps of all that is loaded at once where functions or objects stand in another order."""
-        if self.left.image.type == ET_REL:
+        # Go sorts its strings and tables by length: that moves them, and their own table says what is which.
+        if self.left.image.type == ET_REL or self.go is not None:
             return
         code = self._code()
         for pair in code:
@@ -263,6 +271,18 @@ class Both:
         homes = {symbol.key: symbol.start for symbol in self.right.named(pair.two)}
         places = [homes[symbol.key] for symbol in self.left.named(pair.one) if symbol.key in homes]
         return any(one > two for one, two in pairwise(places))
+
+    @property
+    def go(self) -> Any:
+        """What two Go programs say about themselves, None where they are none (`golang.Go`)."""
+        if not self._go:
+            self._go.append(None)
+            if go_program(self.left.image) and go_program(self.right.image):
+                from reprodiff.formats.elf.golang import Go
+
+                with suppress(FormatError, ValueError, IndexError):
+                    self._go[0] = Go(self)
+        return self._go[0]
 
     def _code(self) -> list[Pair]:
         """Return the pairs of code, whatever tables say that they are code."""

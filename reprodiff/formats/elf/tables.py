@@ -154,8 +154,8 @@ def _digested(names: Names, tables: Any, keys: Any, found: list[tuple[int, int]]
 
 def _permuted(names: Names, a: Any, b: Any, same: Any) -> bool:
     odd = np.flatnonzero(~same)
-    ones = sorted(string(names.left, int(a["st_name"][i])) for i in odd)
-    return ones == sorted(string(names.right, int(b["st_name"][i])) for i in odd)
+    ones = sorted(DIGEST.sub(b"", string(names.left, int(a["st_name"][i]))) for i in odd)
+    return ones == sorted(DIGEST.sub(b"", string(names.right, int(b["st_name"][i]))) for i in odd)
 
 
 def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:

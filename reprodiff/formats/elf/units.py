@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.dwarf import units
+from reprodiff.formats.elf.linehead import align
 from reprodiff.formats.elf.pieces import PRINTED, Piece, by_content
 from reprodiff.formats.elf.words import gather
 
@@ -24,12 +25,16 @@ def rows_of_units(data: bytes, order: str) -> list[Range]:
     return found if found and found[-1][1] == len(data) else []
 
 
-def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]]) -> list[Piece]:
-    """Align what units that correspond hold by content."""
+def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]], lines: bool = False) -> list[Piece]:
+    """Align what units that correspond hold by content; lines: they are those of .debug_line."""
     found: list[Piece] = []
     for (a0, a1), (b0, b1) in pairs:
         if a1 - a0 == b1 - b0:
             found.append(Piece(a0, a1, b0, b1))
+            continue
+        inside = align(a, (a0, a1), b, (b0, b1)) if lines else None
+        if inside is not None:
+            found += inside
             continue
         found.append(Piece(a0, a0 + 4, b0, b0 + 4))
         found += [
@@ -89,15 +94,18 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
         views = [[np.frombuffer(data, np.uint8, size, rows[k][0]) for k in group]
                  for data, rows, group in ((a, ones, here), (b, twos, there))]  # fmt: skip
         several = size <= SMALL and len(here) > 1
-        held = [Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter() for i in here]
+        held = [
+            Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter()
+            for i in here
+        ]
         others = [Counter(_held(b, twos[j], word, order, rights)) if several else Counter() for j in there]
         scores = [
             ((held[x] & others[y]).total(), int((one == two).sum()), -abs(x - y), i, j)
             for x, (i, one) in enumerate(zip(here, views[0], strict=True))
             for y, (j, two) in enumerate(zip(there, views[1], strict=True))
         ]
-        for votes, score, _near, i, j in sorted(scores, reverse=True):
-            if (votes or 2 * score >= size) and i not in twin and j not in taken:
+        for shared, score, _near, i, j in sorted(scores, reverse=True):
+            if (shared or 2 * score >= size) and i not in twin and j not in taken:
                 pair(i, j)
     homes: dict[int, int] = {}
     for j in sorted(set(range(len(twos))) - taken):

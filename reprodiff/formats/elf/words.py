@@ -94,6 +94,10 @@ class Differing:
         """Take what differs in a range of left offsets as explained."""
         self.open[(self.one >= start) & (self.one < stop)] = False
 
+    def drop(self, chosen: Any) -> None:
+        """Leave out bytes that are told of elsewhere; chosen: which, as an array of truths."""
+        self.one, self.two, self.open = self.one[~chosen], self.two[~chosen], self.open[~chosen]
+
     @property
     def explained(self) -> int:
         return int(len(self.open) - self.open.sum())

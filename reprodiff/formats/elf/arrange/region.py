@@ -137,7 +137,7 @@ class Region:
         """Take what lies between two parts that moved by the same distance to have moved with them."""
         rows = sorted(self.found)
         before = len(self.found)
-        for one, two in zip(rows, rows[1:], strict=False):
+        for one, two in pairwise(rows):
             if one.l1 < two.l0 and one.r0 - one.l0 == two.r0 - two.l0:
                 self.add(one.l1, one.r1, two.l0 - one.l1)
         return len(self.found) > before
