@@ -113,7 +113,7 @@ class Family(NamedTuple):
 
     find: Callable[[bytes, int, list[int], Marks], Fields]
     read: Callable[[Any, Any, Any, Any, Any], Read]
-    batch: int = 1 << 25
+    batch: int = 1 << 21
     calls: Callable[[Any, Any], Any] | None = None
     pointer: Callable[[Any], int] | None = None
     local: int = 0

@@ -313,16 +313,23 @@ def _within(both: Both, x: Any, y: Any, chosen: Any) -> Any:
 
 
 def _behind(both: Both, x: Any, y: Any) -> Any:
-    """Tell which symbols have the end of their section as value, up to the next multiple of 8: _end on some machines."""
+    """Tell which symbols have the end of their section as value, up to the next multiple of 8: _end on some machines;
+    and those of sections that have its start."""
     found = np.zeros(len(x), bool)
     count = len(both.left.image.sections)
-    ends = np.zeros((2, max(count, 1)), np.int64)
+    starts, ends = np.zeros((2, max(count, 1)), np.int64), np.zeros((2, max(count, 1)), np.int64)
     for pair in both.pairs:
+        starts[:, pair.one.number] = pair.one.place, pair.two.place
         ends[:, pair.one.number] = pair.one.place + pair.one.size, pair.two.place + pair.two.size
     known = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == 0))
     index = x["st_shndx"][known]
     one, two = _signed(x["st_value"])[known], _signed(y["st_value"])[known]
     found[known] = (one == (ends[0][index] + 7 & ~7)) & (two == (ends[1][index] + 7 & ~7))
+    whole = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == STT_SECTION))
+    index = x["st_shndx"][whole]
+    found[whole] = (_signed(x["st_value"])[whole] == starts[0][index]) & (
+        _signed(y["st_value"])[whole] == starts[1][index]
+    )
     return found
 
 
