@@ -6,18 +6,18 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from test_executables import causes, changed, hit, report, sides, unexplained
 
-MACHINES = ("aarch64", "riscv64", "arm", "ppc64el")
+MACHINES = ("aarch64", "riscv64", "arm", "ppc64el", "s390x")
 # Pairs in which the constants that the code refers to moved, and one in which only debug information did.
 MOVED = [f"elf/file-macro-{machine}{form}-longer" for machine in MACHINES for form in ("", "-static")]
-CASES = [*MOVED, *(f"elf/path-{machine}-longer" for machine in MACHINES)]
+CASES = [*MOVED, *(f"elf/path-{machine}-longer" for machine in MACHINES), "elf/link-order-aarch64"]
 # Masks of the instructions of each machine, in words of so many bytes: registers and operation; the rest is immediate.
-WORD = {"aarch64": 4, "riscv64": 2, "arm": 2, "ppc64el": 4}
-REGISTERS = {"aarch64": 0x001F03FF, "riscv64": 0x0F80, "arm": 0x0707, "ppc64el": 0x03FF0000}
-OPERATION = {"aarch64": 0xFFC00000, "riscv64": 0x007F, "arm": 0xF800, "ppc64el": 0xFC000000}
+WORD = {"aarch64": 4, "riscv64": 2, "arm": 2, "ppc64el": 4, "s390x": 2}
+REGISTERS = {"aarch64": 0x001F03FF, "riscv64": 0x0F80, "arm": 0x0707, "ppc64el": 0x03FF0000, "s390x": 0xF000}
+OPERATION = {"aarch64": 0xFFC00000, "riscv64": 0x007F, "arm": 0xF800, "ppc64el": 0xFC000000, "s390x": 0x00FF}
 
 
 def machine_of(case):
-    return next(machine for machine in MACHINES if f"-{machine}-" in case)
+    return next(machine for machine in MACHINES if f"-{machine}-" in f"{case}-")
 
 
 def functions(data_path):
@@ -70,7 +70,7 @@ def test_instructions(case):
     left, right = (path.read_bytes() for path in sides(case))
     assert unexplained(report(left, right)) == []
     missed = []
-    for what, at, new in edits(case, 80):
+    for what, at, new in edits(case, 60):
         found = report(left, right[:at] + new + right[at + len(new) :])
         start = next(i for i in range(len(new)) if new[i] != right[at + i])
         spans = [item["spans"][1] for item in found["unexplained"]]
@@ -111,3 +111,17 @@ def test_instructions_that_point_where_they_did(case):
                 assert report(left, stale)["verdict"] != "explained", f"{name}+{at:#x}"
                 tried += 1
     assert tried
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_random_damage(case):
+    """Anything may be lost, but not in silence: no traceback, no hang, never identical."""
+    rng = random.Random(case)
+    left, right = (path.read_bytes() for path in sides(case))
+    for _ in range(100):
+        data = bytearray(rng.choice((left, right)))
+        for _ in range(rng.choice((1, 2, 10, 100))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        if bytes(data) != left:
+            assert report(left, bytes(data))["verdict"] != "identical"

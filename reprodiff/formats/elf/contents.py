@@ -15,6 +15,11 @@ from reprodiff.formats.elf.names import (
     DT_RPATH,
     DT_RUNPATH,
     DT_SONAME,
+    EM_AARCH64,
+    EM_ARM,
+    EM_PPC64,
+    EM_RISCV,
+    EM_S390,
     SHT_DYNAMIC,
     SHT_FINI_ARRAY,
     SHT_INIT_ARRAY,
@@ -33,6 +38,14 @@ from reprodiff.spans import common_suffix, differing
 KEY_MAX = 120
 # Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
 NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
+# The same on other machines, whole instructions.
+IDLE = {
+    EM_AARCH64: re.compile(rb"(?:\x1f\x20\x03\xd5|\0)*"),
+    EM_ARM: re.compile(rb"(?:\x00\xbf|\xc0\x46|\xaf\xf3\x00\x80|\x00\xf0\x20\xe3|\x00\x00\xa0\xe1|\0)*"),
+    EM_PPC64: re.compile(rb"(?:\x60\0\0\0|\0\0\0\x60|\0)*"),
+    EM_RISCV: re.compile(rb"(?:\x01\x00|\x13\x00\x00\x00|\0)*"),
+    EM_S390: re.compile(rb"(?:\x07[\x00-\x0f]|\x18\x07|\x47\0\0.|\xc0\x04\0{4}|\0)*", re.DOTALL),
+}
 PLACES_MAX = 2000
 ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 STALE_MAX = 16
@@ -145,15 +158,25 @@ def _span(piece: Piece, stream: Stream) -> tuple[tuple[int, int], tuple[int, int
     return (piece.l0 + stream.one, piece.l1 + stream.one), (piece.r0 + stream.two, piece.r1 + stream.two)
 
 
-def _filling(data: bytes, code: bool) -> bool:
-    return not data.strip(b"\0") or (code and len(data) < 64 and set(data) <= NOPS)
+def _filling(both: Both, data: bytes, code: bool) -> bool:
+    if not data.strip(b"\0"):
+        return True
+    if not code or len(data) >= 64:
+        return False
+    idle = IDLE.get(both.left.image.machine)
+    return idle.fullmatch(data) is not None if idle is not None else both.x86 and set(data) <= NOPS
 
 
 def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
     """Put a piece whose sides are not equally long."""
     a, b = stream.left[piece.l0 : piece.l1], stream.right[piece.r0 : piece.r1]
     one, two = _span(piece, stream)
-    if not pair.one.strings and piece.name is None and _filling(a, pair.one.code) and _filling(b, pair.one.code):
+    if (
+        not pair.one.strings
+        and piece.name is None
+        and _filling(both, a, pair.one.code)
+        and _filling(both, b, pair.one.code)
+    ):
         walk.put_follows(where, 1, differing(a, b).size, one, two)
         return
     if not pair.one.strings and piece.name is None and a.rstrip(b"\0") == b.rstrip(b"\0"):
@@ -206,7 +229,7 @@ def _printed(a: bytes, b: bytes) -> tuple[tuple[int, int], tuple[int, int]] | No
 def _alone(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
     data = stream.right[piece.r0 : piece.r1]
     span = (piece.r0 + stream.two, piece.r1 + stream.two)
-    if not pair.one.strings and piece.name is None and _filling(data, pair.one.code):
+    if not pair.one.strings and piece.name is None and _filling(both, data, pair.one.code):
         walk.put_follows(where, 1, len(data), (0, 0), span)
         return
     _put_alone(walk, both, pair, where, data, piece.name, None, span)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_X86_64
+from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
 from reprodiff.formats.elf.words import gather
 
 # What a row counts from: the file's global pointer, an instruction (a branch within code; data as well), nothing.
@@ -113,7 +113,7 @@ class Family(NamedTuple):
 
     find: Callable[[bytes, int, list[int], Marks], Fields]
     read: Callable[[Any, Any, Any, Any, Any], Read]
-    batch: int = 1 << 25
+    batch: int = 1 << 21
     calls: Callable[[Any, Any], Any] | None = None
     pointer: Callable[[Any], int] | None = None
     local: int = 0
@@ -194,6 +194,10 @@ def family(machine: int, wide: bool, order: str) -> Family | None:
         from reprodiff.formats.elf import ppc64
 
         return ppc64.family(order)
+    if machine == EM_S390 and wide and order == ">":
+        from reprodiff.formats.elf import s390
+
+        return s390.FAMILY
     if machine == EM_RISCV and order == "<":
         from reprodiff.formats.elf import riscv
 

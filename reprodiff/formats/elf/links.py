@@ -36,8 +36,10 @@ def from_code(side: Any, section: Section, offsets: Any = None) -> Any:
     Absolute operands count in programs that are loaded at one address only.
     """
     machine = side.image.machine
-    if machine not in {EM_386, EM_X86_64}:
+    if side.family is None:
         return NOWHERE
+    if machine not in {EM_386, EM_X86_64}:
+        return np.stack(side.links(section, side.sweep(section))) + np.array([[section.place], [0]])
     fields = side.sweep(section) if offsets is None else side.fields(section, offsets)
     relative = np.isin(fields.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))
     data = np.frombuffer(side.data(section), np.uint8)

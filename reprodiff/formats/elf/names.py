@@ -24,6 +24,7 @@ RELATIVE = {
     EM_ARM: (23, 160),
     EM_AARCH64: (1027, 1032),
     EM_RISCV: (3, 58),
+    EM_S390: (12, 61),
 }
 
 PT_LOAD, PT_NOTE, PT_GNU_RELRO = 1, 4, 0x6474E552

@@ -376,6 +376,14 @@ class Side:
         rows = fields.take(np.flatnonzero(wanted))
         return rows.at, self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read.target
 
+    def links(self, section: Section, fields: instructions.Fields) -> tuple[Any, Any]:
+        """Return where code of a section refers to anything, and the addresses it refers to."""
+        wanted = fields.kind != instructions.AGAIN
+        if self.image.type != ET_EXEC:
+            wanted &= fields.role != instructions.ABSOLUTE
+        rows = fields.take(np.flatnonzero(wanted))
+        return rows.at, self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read.target
+
     def blank(self, section: Section) -> tuple[Any, instructions.Fields]:
         """Return the bytes of a section of code without displacements, and its fields."""
         code = np.frombuffer(self.data(section), np.uint8).copy()

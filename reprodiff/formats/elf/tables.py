@@ -14,6 +14,7 @@ from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
+    EM_S390,
     EM_X86_64,
     ET_REL,
     MAPPED,
@@ -32,8 +33,9 @@ from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.spans import differing
 
-# What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
-BEHIND = (0, 4, 5, 6, 8)
+# What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
+# it; on S/390 the operation code before it.
+BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
 SHOWN_MAX = 2000
 # What the symbol of a unit of debug information ends in, in programs that were optimized when linked.
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
@@ -311,16 +313,23 @@ def _within(both: Both, x: Any, y: Any, chosen: Any) -> Any:
 
 
 def _behind(both: Both, x: Any, y: Any) -> Any:
-    """Tell which symbols have the end of their section as value, up to the next multiple of 8: _end on some machines."""
+    """Tell which symbols have the end of their section as value, up to the next multiple of 8: _end on some machines;
+    and those of sections that have its start."""
     found = np.zeros(len(x), bool)
     count = len(both.left.image.sections)
-    ends = np.zeros((2, max(count, 1)), np.int64)
+    starts, ends = np.zeros((2, max(count, 1)), np.int64), np.zeros((2, max(count, 1)), np.int64)
     for pair in both.pairs:
+        starts[:, pair.one.number] = pair.one.place, pair.two.place
         ends[:, pair.one.number] = pair.one.place + pair.one.size, pair.two.place + pair.two.size
     known = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == 0))
     index = x["st_shndx"][known]
     one, two = _signed(x["st_value"])[known], _signed(y["st_value"])[known]
     found[known] = (one == (ends[0][index] + 7 & ~7)) & (two == (ends[1][index] + 7 & ~7))
+    whole = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == STT_SECTION))
+    index = x["st_shndx"][whole]
+    found[whole] = (_signed(x["st_value"])[whole] == starts[0][index]) & (
+        _signed(y["st_value"])[whole] == starts[1][index]
+    )
     return found
 
 
@@ -488,7 +497,7 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         here = sections == index
         pieces = both.pieces(pair)
         hit = np.zeros(len(x), bool)
-        for behind in BEHIND if image.machine in {EM_386, EM_X86_64} else (0,):
+        for behind in BEHIND.get(image.machine, (0,)):
             hit |= pieces.to(one + behind) == two + behind
         found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found

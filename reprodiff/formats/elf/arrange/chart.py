@@ -202,8 +202,10 @@ class Chart:
         """Return the references of the right side of a section from where the left has them."""
         region = self.regions[number]
         machine = self.left.image.machine
-        if machine not in {EM_386, EM_X86_64} or region.data is None:
+        if region.data is None:
             return links.NOWHERE
+        if machine not in {EM_386, EM_X86_64}:
+            return links.from_code(self.right, region.two)
         fields = self.left.sweep(region.one)
         to = self.to(fields.at + region.one.place)
         end = to + (fields.end - fields.at)
