@@ -27,6 +27,7 @@ from reprodiff.formats.elf.names import (
     SHT_NULL,
     SHT_PROGBITS,
 )
+from reprodiff.formats.elf.linkage import entries
 from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
     Piece,
@@ -236,6 +237,8 @@ class Both:
                 pair.take(self._units(pair))
             elif pair.one.name == b".got":
                 pair.take(slots(self, pair))
+            elif pair.one.name == b".got.plt":
+                pair.take(entries(self, pair))
             elif self.go is not None:
                 pair.agree(self.left, self.right)
                 pair.take(self.go.pieces(pair))
@@ -257,6 +260,8 @@ class Both:
             return
         code = self._code()
         for pair in code:
+            if pair.one.name.startswith(b".plt") and not pair.known:
+                pair.take(entries(self, pair))
             pair.pieces(self.left, self.right)
         if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
             from reprodiff.formats.elf.arrange import arrange
