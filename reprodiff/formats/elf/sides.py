@@ -15,6 +15,7 @@ from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.gopclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.linkage import entries
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -27,7 +28,6 @@ from reprodiff.formats.elf.names import (
     SHT_NULL,
     SHT_PROGBITS,
 )
-from reprodiff.formats.elf.linkage import entries
 from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
     Piece,
