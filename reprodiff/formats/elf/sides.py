@@ -164,24 +164,19 @@ class Pair:
         return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
-        named = left.named(self.one), right.named(self.two)
-        # A few names, of a file without symbols but those that it exports, leave most functions without one.
-        few = (
-            left.family is not None
-            and left.family.calls is not None
-            and any(
-                2 * sum(symbol.size for symbol in symbols) < section.size
-                for symbols, section in zip(named, (self.one, self.two), strict=True)
-            )
-        )
-        if all(named) and not few:
-            return self._by_symbols(left, right)
+        names = left.named(self.one), right.named(self.two)
         ones, twos = left.functions(self.one), right.functions(self.two)
+        # A few names, of a file without symbols but those that it exports, leave most functions without one.
+        few = left.stripped and right.stripped and len(names[0]) < len(ones) and len(names[1]) < len(twos)
+        if all(names) and not few:
+            return self._by_symbols(left, right)
         if not ones or not twos:
             return identity(self.one.size, self.two.size)
-        from reprodiff.formats.elf.functions import alike
+        from reprodiff.formats.elf.functions import alike, called
 
         rows = alike(left, right, self.one, self.two, ones, twos)
+        if all(names):
+            rows = called(rows, names)
         found, self.moved = by_symbols(rows[0], rows[1], self.one.size, self.two.size)
         return found
 
