@@ -1,6 +1,6 @@
 """Which words of a section that is loaded may be pointers, and of which kind."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -96,6 +96,26 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                 bool,
             ),
         )
+        grown = _grown(both)
+        if grown:
+            order: Literal["little", "big"] = "little" if image.order == "<" else "big"
+            data = both.left.data(one)
+            lengths = {}
+            for start, stop, pointer in frames(data, image.order):
+                if pointer > 0 and stop - start >= 16:
+                    first = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + one.place + start + 8
+                    if first in grown:
+                        lengths[start + 12] = grown[first]
+            found.accept_fields(
+                np.array(sorted(lengths), np.int64),
+                lambda s, _o, ones, twos: np.array(
+                    [
+                        lengths.get(at) == (a, b)
+                        for at, a, b in zip(s.tolist(), ones.tolist(), twos.tolist(), strict=True)
+                    ],
+                    bool,
+                ),
+            )
         # Each record's distance to its CIE, where records before it grew.
         found.accept(
             4,
@@ -141,6 +161,17 @@ def _texts(both: Both, address: int) -> bool:
     data, at = both.left.data(target.one), address - target.one.addr
     text = data[at : at + 64].split(b"\0")[0]
     return len(text) >= TEXT_MIN and texts(text, text)
+
+
+def _grown(both: Both) -> dict[int, tuple[int, int]]:
+    """Return both sizes of functions that have another size on each side, by left address: told at the function."""
+    return {
+        piece.l0 + pair.one.place: (piece.l1 - piece.l0, piece.r1 - piece.r0)
+        for pair in both.pairs
+        if pair.one.code and pair.one.stored and pair.two.stored and pair.one.alloc
+        for piece in both.pieces(pair).pieces
+        if piece.name is not None and not piece.equal and piece.r1 > piece.r0
+    }
 
 
 def _numbers(both: Both) -> Any:

@@ -185,6 +185,11 @@ class Side:
 
         return functions(self)
 
+    @property
+    def stripped(self) -> bool:
+        """Whether the file has no symbols but those that it shares with others."""
+        return not any(s.type == SHT_SYMTAB for s in self.image.sections)
+
     def bounds(self, section: Section) -> list[int]:
         """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""
         found = self._bounds.get(section.number)

@@ -15,6 +15,7 @@ from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.linkage import entries
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -164,24 +165,19 @@ class Pair:
         return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
-        named = left.named(self.one), right.named(self.two)
-        # A few names, of a file without symbols but those that it exports, leave most functions without one.
-        few = (
-            left.family is not None
-            and left.family.calls is not None
-            and any(
-                2 * sum(symbol.size for symbol in symbols) < section.size
-                for symbols, section in zip(named, (self.one, self.two), strict=True)
-            )
-        )
-        if all(named) and not few:
-            return self._by_symbols(left, right)
+        names = left.named(self.one), right.named(self.two)
         ones, twos = left.functions(self.one), right.functions(self.two)
+        # A few names, of a file without symbols but those that it exports, leave most functions without one.
+        few = left.stripped and right.stripped and len(names[0]) < len(ones) and len(names[1]) < len(twos)
+        if all(names) and not few:
+            return self._by_symbols(left, right)
         if not ones or not twos:
             return identity(self.one.size, self.two.size)
-        from reprodiff.formats.elf.functions import alike
+        from reprodiff.formats.elf.functions import alike, called
 
         rows = alike(left, right, self.one, self.two, ones, twos)
+        if all(names):
+            rows = called(rows, names)
         found, self.moved = by_symbols(rows[0], rows[1], self.one.size, self.two.size)
         return found
 
@@ -240,6 +236,8 @@ class Both:
                 pair.take(self._units(pair))
             elif pair.one.name == b".got":
                 pair.take(slots(self, pair))
+            elif pair.one.name == b".got.plt":
+                pair.take(entries(self, pair))
             elif self.go is not None:
                 pair.agree(self.left, self.right)
                 pair.take(self.go.pieces(pair))
@@ -261,6 +259,8 @@ class Both:
             return
         code = self._code()
         for pair in code:
+            if pair.one.name.startswith(b".plt") and not pair.known:
+                pair.take(entries(self, pair))
             pair.pieces(self.left, self.right)
         if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
             from reprodiff.formats.elf.arrange import arrange

@@ -449,9 +449,13 @@ def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
     if (moved[lefts] == two[rights]).all():
         order = np.argsort(lefts, kind="stable")
         return np.arange(len(a)), rights[order]
-    # What is left over stays in order.
-    places = {place: index for index, place in enumerate(two.tolist())}
-    twins = [places.pop(place, -1) for place in moved.tolist()]
+    # What stayed in its place is itself, and what is left over stays in order.
+    stays = (moved == two).tolist()
+    places = {place: index for index, place in enumerate(two.tolist()) if not stays[index]}
+    twins = [
+        index if stay else places.pop(place, -1)
+        for index, (place, stay) in enumerate(zip(moved.tolist(), stays, strict=True))
+    ]
     if 2 * twins.count(-1) > len(twins):
         return np.arange(len(a)), np.arange(len(b))
     rest = iter(sorted(set(range(len(b))) - set(twins)))

@@ -138,7 +138,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         pass
     elif one.type == SHT_NOTE or one.name == b".gnu_debuglink":
         walk.nodes(a, b, where, ())
-    elif one.name == b".eh_frame_hdr" and len(left) == len(right) and dynamic.lookup_moved(both, pair):
+    elif one.name == b".eh_frame_hdr" and dynamic.lookup_moved(both, pair):
         walk.put_follow(where, (), (one.offset, one.offset + one.size), (two.offset, two.offset + two.size), RAW)
     elif check is not None:
         check(walk, both, pair, where)
