@@ -22,6 +22,8 @@ TEXT_MAX = 24
 
 def renamed(left: Any, right: Any) -> dict[bytes, bytes]:
     """Return which symbol of the right side is which of the left, of those that one side alone has by their names."""
+    if left.strings() == right.strings():
+        return {}
     labels = left.labels(), right.labels()
     known = set(labels[0]), set(labels[1])
     rest = [[name for name in labels[i] if name not in known[1 - i] and digested(name)] for i in (0, 1)]
