@@ -18,6 +18,7 @@ from reprodiff.formats.elf.words import gather
 
 # So much of what code refers to tells it from other code.
 TEXT_MAX = 24
+ROUNDS = 4
 
 
 def renamed(left: Any, right: Any) -> dict[bytes, bytes]:
@@ -32,16 +33,43 @@ def renamed(left: Any, right: Any) -> dict[bytes, bytes]:
     homes = _Homes(left), _Homes(right)
     found: dict[bytes, bytes] = {}
     others = by_plain(rest[1])
-    for key, names in by_plain(rest[0]).items():
-        ones, twos = names, others.get(key, [])
+    groups = [(names, others[key]) for key, names in by_plain(rest[0]).items() if key in others]
+    for ones, twos in groups:
         if len(ones) == len(twos) == 1:
             found[ones[0]] = twos[0]
-            continue
+    groups = [group for group in groups if group[0][0] not in found]
+    # What code refers to tells more once it is known what that is on the other side.
+    for _ in range(ROUNDS):
+        before = len(found)
+        homes[0].calls, homes[1].calls = found, {two: two for two in found.values()}
+        for ones, twos in groups:
+            _alone(ones, twos, homes[0].look(0), homes[1].look(0), found)
+        groups = [([n for n in ones if n not in found], twos) for ones, twos in groups]
+        used = set(found.values())
+        groups = [(ones, [n for n in twos if n not in used]) for ones, twos in groups if ones]
+        if len(found) == before:
+            break
+    for names, twins in groups:
+        ones, twos = names, twins
         for step in range(3):
             ones, twos = _matched(ones, twos, homes[0].look(step), homes[1].look(step), found)
         if len(ones) == len(twos):
             found.update(zip(ones, twos, strict=True))
     return found
+
+
+def _alone(
+    ones: list[bytes], twos: list[bytes], one: Callable[[bytes], Any], two: Callable[[bytes], Any], found: Any
+) -> None:
+    """Pair names that look like one of the other side and like none of their own."""
+    looks = [defaultdict[Any, list[bytes]](list), defaultdict[Any, list[bytes]](list)]
+    for side, names, look in ((looks[0], ones, one), (looks[1], twos, two)):
+        for name in names:
+            side[look(name)].append(name)
+    for key, names in looks[0].items():
+        twins = looks[1].get(key, ())
+        if key is not None and len(names) == len(twins) == 1:
+            found[names[0]] = twins[0]
 
 
 def _matched(
@@ -74,6 +102,8 @@ class _Homes:
         for section in self.sections:
             for symbol in side.named(section):
                 self.at.setdefault(symbol.name, (section, symbol))
+        # What names are called on the right side, as far as it is known.
+        self.calls: dict[bytes, bytes] = {}
         self._blank: dict[int, bytes] = {}
         self._places: dict[int, tuple[Any, list[bytes]]] = {}
 
@@ -130,11 +160,12 @@ class _Homes:
         if section.number not in self._places:
             rows = self.side.named(section)
             self._places[section.number] = (
-                np.array([row.start for row in rows], np.int64), [plain(row.name) for row in rows]
+                np.array([row.start for row in rows], np.int64), [row.name for row in rows]
             )  # fmt: skip
         starts, names = self._places[section.number]
         index = int(np.searchsorted(starts, offset, "right")) - 1
         if section.code or (index >= 0 and offset == starts[index]):
-            return names[index] if index >= 0 else b""
+            name = names[index] if index >= 0 else b""
+            return self.calls.get(name) or plain(name)
         text: bytes = self.side.data(section)[offset : offset + TEXT_MAX] if section.stored else b""
         return text.split(b"\0", 1)[0]
