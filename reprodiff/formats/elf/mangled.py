@@ -5,8 +5,8 @@ are many (one for each type that a function was made for): which is which is tol
 what that code refers to.
 """
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,9 @@ def renamed(left: Any, right: Any) -> dict[bytes, bytes]:
         homes[0].calls, homes[1].calls = found, {two: two for two in found.values()}
         for ones, twos in groups:
             _alone(ones, twos, homes[0].look(0), homes[1].look(0), found)
-        groups = [([n for n in ones if n not in found], twos) for ones, twos in groups]
+        _called(homes, groups, found)
         used = set(found.values())
-        groups = [(ones, [n for n in twos if n not in used]) for ones, twos in groups if ones]
+        groups = [([n for n in ones if n not in found], [n for n in twos if n not in used]) for ones, twos in groups]
         if len(found) == before:
             break
     for names, twins in groups:
@@ -90,6 +90,29 @@ def _matched(
         else:
             rest.append(name)
     return rest, [name for name in twos if name not in used]
+
+
+def _called(
+    homes: "tuple[_Homes, _Homes]", groups: list[tuple[list[bytes], list[bytes]]], found: dict[bytes, bytes]
+) -> None:
+    """Pair names by the places in functions known to be the same that lead to them."""
+    used = set(found.values())
+    wanted = (
+        {name for ones, _twos in groups for name in ones if name not in found},
+        {name for _ones, twos in groups for name in twos if name not in used},
+    )
+    votes: Counter[tuple[bytes, bytes]] = Counter()
+    right = {(caller, place): name for caller, place, name in homes[1].callers(wanted[1])}
+    for caller, place, name in homes[0].callers(wanted[0]):
+        twin = right.get((found.get(caller, caller), place))
+        if twin is not None and plain(twin) == plain(name):
+            votes[name, twin] += 1
+    taken: set[bytes] = set()
+    for (name, twin), count in votes.most_common():
+        rivals = [other for other in votes if (other[0] == name) != (other[1] == twin) and votes[other] >= count]
+        if name not in found and twin not in taken and not rivals:
+            found[name] = twin
+            taken.add(twin)
 
 
 class _Homes:
@@ -147,6 +170,27 @@ class _Homes:
         at, end = fields.at[first:last][kinds], fields.end[first:last][kinds]
         targets = gather(np.frombuffer(self.side.data(section), np.uint8), at, 4, "<", True) + end + section.place
         return code, tuple(self._target(address) for address in targets.tolist())
+
+    def callers(self, names: set[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+        """Yield (function, offset in it, name) of the references to symbols of these names."""
+        if self.side.image.machine != EM_X86_64:
+            return
+        places = {self.at[n][0].place + self.at[n][1].start: n for n in names if n in self.at}
+        known = np.array(sorted(places), np.int64)
+        for section in self.sections if len(known) else ():
+            rows = self.side.named(section)
+            if not section.code or not section.stored or not rows:
+                continue
+            fields = self.side.sweep(section)
+            kinds = fields.kind != x86.ABSOLUTE
+            at, end = fields.at[kinds], fields.end[kinds]
+            targets = gather(np.frombuffer(self.side.data(section), np.uint8), at, 4, "<", True) + end + section.place
+            hits = np.isin(targets, known)
+            starts = np.array([row.start for row in rows], np.int64)
+            for place, target in zip(at[hits].tolist(), targets[hits].tolist(), strict=True):
+                index = int(np.searchsorted(starts, place, "right")) - 1
+                if index >= 0:
+                    yield rows[index].name, place - rows[index].start, places[target]
 
     def _target(self, address: int) -> bytes:
         """Return what an address says of who refers to it: the name there, without digests, else the text."""
