@@ -191,6 +191,11 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
         )
     ),
+    *(
+        Rule("elf/.strtab/string[*]", "rust-crate-hash", "tables of exceptions, numbered in an order that follows from digests", None,
+             kind, rust.reordered_by_names)
+        for kind in ("changed", "one-sided")
+    ),
     # One side alone.
     Rule("elf/.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
     Rule("elf/.zdebug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),

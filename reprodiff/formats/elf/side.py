@@ -159,13 +159,21 @@ class Side:
             marks.sort()
         return found
 
+    def _table(self) -> Section | None:
+        return next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
+
+    def strings(self) -> bytes:
+        """Return the table that the names of symbols are in."""
+        table = self._table()
+        names = self.image.linked(table) if table else None
+        return self.data(names) if names else b""
+
     def labels(self) -> list[bytes]:
         """Return the names of all symbols, in order, those of files and other sections too."""
-        table = next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
-        names = self.image.linked(table) if table else None
-        if table is None or names is None:
+        table = self._table()
+        if table is None:
             return []
-        text = self.data(names)
+        text = self.strings()
         return [string(text, row[0]) for row in self.image.symbols(self.data(table))]
 
     def rename(self, names: dict[bytes, bytes]) -> None:

@@ -37,6 +37,8 @@ from reprodiff.spans import differing
 # it; on S/390 the operation code before it.
 BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
 SHOWN_MAX = 2000
+# Tables of exceptions are numbered in the order of their functions.
+NUMBERED = re.compile(rb"(?<=^GCC_except_table)\d+$")
 # What the symbol of a unit of debug information ends in, in programs that were optimized when linked.
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 # Entries that are told one by one; the rest of a column is one change.
@@ -96,6 +98,8 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
         for table, text in ((a, names.left), (b, names.right))
     ]
     texts[0] = [both.names.get(text, text) for text in texts[0]]
+    if both.arranged:
+        texts = [[NUMBERED.sub(b"", text) for text in side] for side in texts]
     for table, calls, index in ((a, texts[0], left.image), (b, texts[1], right.image)):
         counted: dict[Any, int] = {}
         found = []
@@ -174,8 +178,13 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         if one < SHN_LORESERVE and two < SHN_LORESERVE:
             indexes[one] = two
     indexes[0], indexes[SHN_LORESERVE:] = 0, np.arange(SHN_LORESERVE, 0x10001)
+    called = names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64))
+    if both.arranged:
+        for index in np.flatnonzero(~called)[:SHOWN_MAX].tolist():
+            texts = string(names.left, int(x["st_name"][index])), string(names.right, int(y["st_name"][index]))
+            called[index] = all(NUMBERED.search(text) for text in texts)
     good = {
-        "st_name": names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64)),
+        "st_name": called,
         "st_info": x["st_info"] == y["st_info"],
         "st_other": x["st_other"] == y["st_other"],
         "st_shndx": indexes[x["st_shndx"]] == y["st_shndx"],
