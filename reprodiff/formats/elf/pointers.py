@@ -82,20 +82,8 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
         )  # fmt: skip
     if one.name == b".eh_frame":
-        sizes = [
-            {start: stop - start - 4 for start, stop, _pointer in frames(side.data(section), image.order)}
-            for side, section in ((both.left, one), (both.right, two))
-        ]
-        found.accept_fields(
-            np.array(sorted(sizes[0]), np.int64),
-            lambda s, o, ones, twos: np.array(
-                [
-                    sizes[0].get(i) == a and sizes[1].get(j) == b
-                    for i, j, a, b in zip(s.tolist(), o.tolist(), ones.tolist(), twos.tolist(), strict=True)
-                ],
-                bool,
-            ),
-        )
+        if both.arranged and found.open.any():
+            _filled_up(both, pair, found)
         grown = _grown(both)
         if grown:
             order: Literal["little", "big"] = "little" if image.order == "<" else "big"
@@ -172,6 +160,21 @@ def _grown(both: Both) -> dict[int, tuple[int, int]]:
         for piece in both.pieces(pair).pieces
         if piece.name is not None and not piece.equal and piece.r1 > piece.r0
     }
+
+
+def _filled_up(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept the lengths of frame records that are filled up with zeros on one side: the last ones of their inputs."""
+    order = both.left.image.order
+    sizes = [
+        {start: stop - start - 4 for start, stop, pointer in frames(side.data(section), order) if pointer > 0}
+        for side, section in ((both.left, pair.one), (both.right, pair.two))
+    ]
+
+    def lengths(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+        rows = zip(starts.tolist(), others.tolist(), ones.tolist(), twos.tolist(), strict=True)
+        return np.array([sizes[0].get(i) == a and sizes[1].get(j) == b for i, j, a, b in rows], bool)
+
+    found.accept_fields(np.array(sorted(sizes[0]), np.int64), lengths)
 
 
 def _numbers(both: Both) -> Any:

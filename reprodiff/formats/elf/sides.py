@@ -44,7 +44,7 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
-from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
+from reprodiff.formats.elf.units import abbreviations, based, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
 # How far from the data that it serves a global pointer is: half of what 12 or 16 bits reach.
@@ -354,15 +354,16 @@ class Both:
             if piece.name is not None and piece.r1 > piece.r0
         }
         image = self.left.image
-        if pair.one.name == b".debug_abbrev":
-            info = self.pair(b".debug_info")
-            if info is None or not info.one.stored or not info.two.stored:
-                return None
+        through = {b".debug_abbrev": abbreviations, b".debug_str_offsets": based}.get(pair.one.name)
+        info = self.pair(b".debug_info")
+        if through is not None and info is not None and info.one.stored and info.two.stored:
             data = [
-                (side.data(s), side.data(t))
-                for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
+                (side.data(first), side.data(second))
+                for side, first, second in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
             ]
-            return abbreviations(data[0], data[1], image.order, self.pieces(info))
+            found = through(data[0], data[1], image.order, self.pieces(info))
+            if found is not None or through is abbreviations:
+                return found
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:

@@ -387,7 +387,12 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     if len(a) != len(b):
         ones, twos = _by_place(both, pair, a, b)
     elif left.type != ET_REL and not _places(both, pair, a, b).all():
-        ones, twos = _sorted_places(both, a, b)
+        kinds = [row["r_info"].astype(np.uint64).astype(object).tolist() for row in (a, b)]
+        if mapped is not None and len(mapped):
+            # What both are for, by the right side's symbols.
+            bits = int(shift)
+            kinds[0] = [int(mapped[min(k >> bits, len(mapped) - 1)]) << bits | k & (1 << bits) - 1 for k in kinds[0]]
+        ones, twos = _sorted_places(both, a, b, kinds)
     x, y = a[ones], b[twos]
     numbers = (
         (x["r_info"].astype(np.uint64) >> shift).astype(np.int64),
@@ -450,24 +455,34 @@ def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:
     return one == two if target is None else both.pieces(target).to(one) == two
 
 
-def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
-    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table."""
+def _sorted_places(both: Both, a: Any, b: Any, kinds: list[list[int]]) -> tuple[Any, Any]:
+    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table.
+
+    kinds: types and symbols, as numbers of the right side.
+    """
     one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
     moved = both.addresses.to(one)
     lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
     if (moved[lefts] == two[rights]).all():
         order = np.argsort(lefts, kind="stable")
         return np.arange(len(a)), rights[order]
-    # What stayed in its place is itself, and what is left over stays in order.
+    # What stayed in its place is itself; then by place and what is there, then by one of them; what is left over stays
+    # in order.
     stays = (moved == two).tolist()
-    places = {place: index for index, place in enumerate(two.tolist()) if not stays[index]}
-    twins = [
-        index if stay else places.pop(place, -1)
-        for index, (place, stay) in enumerate(zip(moved.tolist(), stays, strict=True))
-    ]
-    if 2 * twins.count(-1) > len(twins):
+    twins = [index if stay else -1 for index, stay in enumerate(stays)]
+    free = {index for index, stay in enumerate(stays) if not stay}
+    columns = [list(zip(places.tolist(), kind, strict=True)) for places, kind in ((moved, kinds[0]), (two, kinds[1]))]
+    for chosen in (slice(0, 2), slice(0, 1), slice(1, 2)) if both.arranged else (slice(0, 1),):
+        there: dict[Any, list[int]] = {}
+        for j in sorted(free, reverse=True):
+            there.setdefault(columns[1][j][chosen], []).append(j)
+        for i, twin in enumerate(twins):
+            if twin < 0 and there.get(columns[0][i][chosen]):
+                twins[i] = there[columns[0][i][chosen]].pop()
+                free.discard(twins[i])
+    if not both.arranged and 2 * twins.count(-1) > len(twins):
         return np.arange(len(a)), np.arange(len(b))
-    rest = iter(sorted(set(range(len(b))) - set(twins)))
+    rest = iter(sorted(free))
     return np.arange(len(a)), np.array([next(rest) if twin < 0 else twin for twin in twins], np.int64)
 
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.arrange.chart import ARRAYS
-from reprodiff.formats.elf.arrange.code import FILLED
+from reprodiff.formats.elf.arrange.code import FILLED, NOPS_END
 from reprodiff.formats.elf.arrange.data import Data
-from reprodiff.formats.elf.contents import NOPS
 from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols, identity
 
 ROUNDS_MAX = 64
@@ -156,7 +155,8 @@ def _padding(pieces: list[Piece], left: bytes, right: bytes) -> Iterator[Piece]:
     """Let what fills up between functions, and only that, correspond to nothing."""
     for piece in pieces:
         a, b = left[piece.l0 : piece.l1], right[piece.r0 : piece.r1]
-        if piece.name is None and piece.equal and a != b and set(a) <= NOPS and set(b) <= NOPS and len(a) < FILLED:
+        filled = len(a) < FILLED and NOPS_END.fullmatch(a) and NOPS_END.fullmatch(b)
+        if piece.name is None and piece.equal and a != b and filled:
             yield Piece(piece.l0, piece.l1, 0, 0)
             yield Piece(0, 0, piece.r0, piece.r1)
         else:
