@@ -14,6 +14,7 @@ from normalizers.common import (
     suspect,
     zero,
 )
+from normalizers.elf.rust import rust_hash
 from normalizers.patterns import Sure, builders, is_umask
 from reprodiff.formats.ar import Archive, Symbol, derive_padding, index, movable
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set, Sort
@@ -250,6 +251,11 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{HEADER}/mode", "member-mode", MEMBER_MODE, claim=suspect),
     Rule(f"{HEADER}/name", "ar-format", _SPELLING, claim=_same_name),
     Rule(f"{HEADER}/name", "compressor-params", "a part is called after the compressor that packed it", claim=_suffix),
+    *(
+        Rule(place, "rust-crate-hash", "a name of Rust with the digest of another crate", claim=rust_hash)
+        for place in (f"{HEADER}/name", "ar/member[*]/name", "ar/names/table/name[*]/name", "ar/symbols/map/names/member[*]/symbols",
+                      "ar/symbols/map/names/member[*]")
+    ),
     Rule("ar/{symbols,symdef,linker}/header/name", "ar-format", _SPELLING),
     Rule("ar/member[*]/name", "ar-format", _SPELLING, claim=_same_name),
     Rule("ar/member[*]/name", "ar-format", _SPELLING, None, "one-sided", _same_name),

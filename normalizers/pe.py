@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from normalizers.common import clamp, suspect
-from normalizers.elf import claims
+from normalizers.elf import claims, rust
 from normalizers.patterns import Sure
 from normalizers.programs import section_of, texts
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
@@ -180,7 +180,7 @@ RULES: tuple[Rule, ...] = (
     Rule("pe/strings/string[*]", "anon-namespace-random-symbol", "a name with a random number",
          claim=claims.anonymous_symbol),
     Rule("pe/strings/string[*]", "rust-crate-hash", "the same Rust symbol with the hash of another crate",
-         claim=claims.rust_hash),
+         claim=rust.rust_hash),
     Rule(IN_SECTION, "stripped", _STRIPPED, None, "one-sided", _stripped),
     Rule("pe/sections/sectionheader[*]", "stripped", _STRIPPED, None, "one-sided", _stripped),
     Rule("pe/{symbols,strings}", "stripped", _STRIPPED, None, "one-sided", _stripped),

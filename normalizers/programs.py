@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from normalizers.elf import claims
+from normalizers.elf import claims, rust
 from reprodiff.rules import Rule
 
 _PATH = "the directory that the compiler ran in, as debug information records it"
@@ -36,7 +36,7 @@ def texts(section: str, prefix: bytes) -> tuple[Rule, ...]:
         ("dwarf-comp-dir", _PATH, claims.under_root),
         ("lto-random-seed", "a name with the random seed of link-time optimization", claims.lto_section),
         ("anon-namespace-random-symbol", "a name with a random number", claims.anonymous_symbol),
-        ("rust-crate-hash", "the same Rust symbol with the hash of another crate", claims.rust_hash),
+        ("rust-crate-hash", "the same Rust symbol with the hash of another crate", rust.rust_hash),
     )
     program: tuple[tuple[str, str, claims.Claim], ...] = (
         ("elf-comment-toolchain", _TOOLS, claims.version_of_tool),

@@ -34,7 +34,7 @@ _STAMP = re.compile(
 )  # fmt: skip
 _EPOCH = re.compile(rb"(?<![\w.])1\d{9}(?![\w.])")
 _KERNEL = re.compile(
-    rb"(?<![\w-])(?:GNU/)?Linux (?:\S+ )?\d+\.\d+[\w.+~-]*(?: #\d+[^\n;]*)?|(?<=vermagic=)\S+|"
+    rb"(?<![\w-])(?:GNU/)?Linux (?:\S+ )?\d+\.\d+[\w.+~-]*(?: #\d+[^\n;,]*)?|(?<=vermagic=)\S+|"
     rb"(?<![\w.])\d+\.\d+\.\d+-[\w.+~-]*-(?:generic|amd64|arm64|686|lowlatency|default)\b"
 )
 _DESCRIBED = re.compile(rb"(?:-\d+)?-g[0-9a-f]{7,40}(?:[-+.]?dirty|\+)?(?![0-9a-z])|[-+.]dirty(?![0-9a-z])")
@@ -49,6 +49,7 @@ _MAP = re.compile(rb"-f(?:file|debug|macro|profile|canon|coverage)-prefix-map=(/
 _FLAG = re.compile(rb"(?:^|(?<=[\s\"']))-(?:O\w*|g\w*|[fmWDIUL][^\s\"']+|std=[^\s\"']+|pipe|pthread|fPIC)")
 _COPYRIGHT = re.compile(rb"(?i)copyright|\(c\)|\xc2\xa9|&copy;")
 _ANY_YEAR = re.compile(rb"(?<![\w.])(?:19|20)\d\d(?![\w.])")
+_WORD, DAY_AND_MONTH = re.compile(rb"[^\W\d_]+"), 2
 _NUMBER, _CLOCK = re.compile(rb"\d+"), re.compile(rb"[0-2]?\d[:h.][0-5]\d")
 _RANDOM = re.compile(
     rb"(?<=cc)\w{6}(?![0-9A-Za-z])|(?<=tmp[._-])\w{6,12}(?![0-9A-Za-z])|(?<=tmp)[0-9A-Za-z_]{6,8}(?![0-9A-Za-z])"
@@ -215,6 +216,10 @@ def _names_of_days(left: bytes, right: bytes) -> Said | None:
     """Tell a date that two languages spell: the same numbers, a time and a year among them, and other words."""
     numbers = [sorted(_NUMBER.findall(side)) for side in (left, right)]
     if numbers[0] != numbers[1] or len(numbers[0]) < 4:
+        return None
+    words = [set(_WORD.findall(side)) for side in (left, right)]
+    odd = words[0] - words[1], words[1] - words[0]
+    if not (odd[0] and odd[1]) or max(map(len, odd)) > DAY_AND_MONTH:
         return None
     spelled = all(_CLOCK.search(side) and _ANY_YEAR.search(side) for side in (left, right))
     return Said("locale-messages", "suspected") if spelled else None

@@ -1,11 +1,15 @@
 """Which child on the left corresponds to which child on the right."""
 
+import re
 from itertools import islice
 from operator import gt
 from typing import NamedTuple
 
 from reprodiff.tree import Group, Node
 
+# Objects of Rust: a crate and its file have digests, a unit of code generation is one or has a number.
+DIGEST = re.compile(rb"(?<=[.-])(?:[0-9a-f]{16}|(?=[a-z]*\d)[0-9a-z]{24,25})(?=[.-])")
+OBJECT = b".rcgu.o"
 COMPRESSED = (b".gz", b".xz", b".zst", b".bz2", b".lz4", b".lzma")
 FEW = 4
 
@@ -95,11 +99,13 @@ def _stem(node: Node) -> bytes | None:
         for suffix in COMPRESSED:
             if key.endswith(suffix):
                 return key[: -len(suffix)]
+        if key.endswith(OBJECT):
+            return DIGEST.sub(b"", key)
     return None
 
 
 def _same_stem(left: list[Node], right: list[Node]) -> list[tuple[Node, Node]]:
-    """Pair members whose names differ in the compressor's suffix alone; takes them out of both lists.
+    """Pair members whose names differ in the compressor's suffix or in digests alone; takes them out of both lists.
 
     Their names still differ and are reported: a packager that changes its compressor renames its parts.
     """

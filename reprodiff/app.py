@@ -103,12 +103,31 @@ def _outcome(found: Comparison | None, inputs: tuple[model.Input, model.Input], 
     explanation = explain(found, normalizers.rulebook)
     proof = prove(explanation, normalizers.rulebook, budget)
     causes = {finding.cause for finding in explanation.findings.values()}
+    entries = _fitting(catalogue(causes), explanation, found) if causes else {}
     return Outcome(
-        model.build(*inputs, explanation, proof, catalogue(causes) if causes else {}),
+        model.build(*inputs, explanation, proof, entries),
         explanation,
         found,
         budget.excluded,
     )
+
+
+def _fitting(entries: dict[str, model.Entry], explanation: Explanation, top: Comparison) -> dict[str, model.Entry]:
+    """Put the fixes first that are for the tools which made the files."""
+    from normalizers.tools import made_by, rank
+
+    # What lies inside a section says nothing of its own.
+    whole: dict[int, Comparison] = {}
+    for outer in top.all():
+        whole.update((id(inner), whole.get(id(outer), outer)) for inner in outer.inner if inner.part)
+    for finding in explanation.findings.values():
+        entry = entries.get(finding.cause)
+        if entry is not None:
+            compilers = {made_by(whole.get(id(claimed.comparison), claimed.comparison)) for claimed in finding.claimed}
+            examples = [text for example in finding.examples for text in (example.left, example.right)]
+            fixes = sorted(entry.fixes, key=lambda fix: rank(fix[0], compilers, examples))
+            entries[finding.cause] = entry._replace(fixes=tuple(fixes))
+    return entries
 
 
 def _sha256(source: Source, wanted: bool) -> str:

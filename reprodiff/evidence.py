@@ -29,10 +29,11 @@ class Run(Protocol):
 
 
 class Evidence:
-    """What a rule's claim may look at: the stream pair around a change."""
+    """What a rule's claim may look at: the stream pair around a change, and what it lies in (None: in nothing)."""
 
-    def __init__(self, comparison: Comparison, run: Run) -> None:
+    def __init__(self, comparison: Comparison, run: Run, outer: "Evidence | None" = None) -> None:
         self.comparison = comparison
+        self.outer = outer
         self.run = run
         self.where = ""
         self._known: dict[Callable[..., Any], Any] = {}

@@ -78,10 +78,10 @@ class _Run:
             of = set().union(*(self._causes.get(id(source), set()) for source in sources))
             self.consequences[slot] = self.consequences[slot]._replace(of=tuple(sorted(of)))
 
-    def stream(self, comparison: Comparison) -> set[str]:
+    def stream(self, comparison: Comparison, outer: Evidence | None = None) -> set[str]:
         """Explain one stream and those inside it; returns the causes, with `unexplained` among them if any is."""
         rules = self.rules_for(comparison.format)
-        evidence = Evidence(comparison, self)
+        evidence = Evidence(comparison, self, outer)
         slot = len(self.accounts)
         self.accounts.append(Account(comparison.path, 0, 0, 0, 0, 0))
         self.notices += comparison.notices
@@ -234,7 +234,7 @@ class _Run:
         total = follow = 0
         for change in changes:
             assert change.inner is not None
-            of |= self.stream(change.inner)
+            of |= self.stream(change.inner, evidence)
             evidence.where = where
             if _is_partial(change):
                 # What lies inside is told above; that it is all that differs is not known.

@@ -8,8 +8,8 @@ functions of one name and of equal code, tables of pointers, virtual classes, in
 import os
 import random
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -72,11 +72,11 @@ class Parts:
             const = rng.choice(["const ", ""])
             lines += [f"static int (*{const}steps[])(int) = {{{rows}}};"]
             names.append("chosen")
-            lines += [
-                "static int chosen(int v) { return steps[(unsigned)v % (sizeof steps / sizeof *steps)](v); }"
-            ]
+            lines += ["static int chosen(int v) { return steps[(unsigned)v % (sizeof steps / sizeof *steps)](v); }"]
         if rng.random() < 0.5:
-            rows = ", ".join(f'{{"{_phrase(rng)}", {rng.randrange(9)}, {rng.choice(names)}}}' for _ in range(rng.randrange(2, 5)))
+            rows = ", ".join(
+                f'{{"{_phrase(rng)}", {rng.randrange(9)}, {rng.choice(names)}}}' for _ in range(rng.randrange(2, 5))
+            )
             const = rng.choice(["const ", ""])
             lines += [
                 f"static {const}struct row {{ const char *name; int key; int (*run)(int); }} rows[] = {{{rows}}};",
@@ -95,7 +95,9 @@ class Parts:
         return "\n".join(lines) + "\n"
 
     def _function(self, name: str, scope: str, rng: random.Random, at: int) -> list[str]:
-        lines = [f"{rng.choice(['', '', '__attribute__((noinline)) ', '__attribute__((cold)) '])}{scope}int {name}(int v)"]
+        lines = [
+            f"{rng.choice(['', '', '__attribute__((noinline)) ', '__attribute__((cold)) '])}{scope}int {name}(int v)"
+        ]
         lines += ["{", f'    const char *word = "{_phrase(rng)}"; int sum = v;']
         for _ in range(rng.randrange(1, 5)):
             unit = rng.randrange(self.units)
@@ -105,7 +107,9 @@ class Parts:
                 case 1:
                     lines += _words(rng)
                 case 2:
-                    lines += [f"    sum += (int)(v * {rng.uniform(0, 9):.3f} + {rng.choice([0.5, 2.5, rng.random()])});"]
+                    lines += [
+                        f"    sum += (int)(v * {rng.uniform(0, 9):.3f} + {rng.choice([0.5, 2.5, rng.random()])});"
+                    ]
                 case 3:
                     lines += [f"    sum += (int)(v * {rng.choice([0.25, 1.5, rng.random()])}f);"]
                 case 4:
@@ -120,7 +124,7 @@ class Parts:
                     values = ", ".join(str(rng.randrange(1000)) for _ in range(9))
                     lines += [
                         f"    {{ static const {kind} all[] = {{{values}}};",
-                        f"      for (int i = 0; i < 9; i++) sum = sum * 3 + (int)all[i] * v; }}",
+                        "      for (int i = 0; i < 9; i++) sum = sum * 3 + (int)all[i] * v; }",
                     ]
                 case 6:
                     lines += [f"    {{ static int seen{rng.choice(['', ' = 7'])}; sum += seen++; }}"]
@@ -195,7 +199,7 @@ def _classes(at: int, rng: random.Random) -> list[str]:
         "};",
         "}",
         f"struct Named_{at:02} : {base} {{ int area(int v) const override; const char *name() const override; }};",
-        f"int Named_{at:02}::area(int v) const {{ return {base.split('<')[0] == 'Box' and f'{base}::area(v) +' or ''} {rng.randrange(99)}; }}",
+        f"int Named_{at:02}::area(int v) const {{ return {(base.split('<')[0] == 'Box' and f'{base}::area(v) +') or ''} {rng.randrange(99)}; }}",
         f'const char *Named_{at:02}::name() const {{ return "{_phrase(rng)}"; }}',
         "static int virtual_call(int v)",
         "{",
@@ -288,7 +292,11 @@ def swaps(path: Path, count: int, seed: int = 0) -> Iterator[Mutation]:
             ]  # fmt: skip
             found.append(("addend", section.name, words, 8))
         elif section.name.startswith((".data", ".rodata", ".got")) and elf["e_type"] == "ET_EXEC":
-            words = [at for at in range(start + -start % 8, start + size - 7, 8) if 0x400000 <= int.from_bytes(data[at : at + 8], "little") < 0x500000]
+            words = [
+                at
+                for at in range(start + -start % 8, start + size - 7, 8)
+                if 0x400000 <= int.from_bytes(data[at : at + 8], "little") < 0x500000
+            ]
             found.append(("pointer", section.name, words, 8))
         if section.name.startswith(".rodata"):
             low, high = code["sh_addr"], code["sh_addr"] + code["sh_size"]

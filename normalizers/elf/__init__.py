@@ -3,7 +3,7 @@
 from typing import Any
 
 from normalizers import qt
-from normalizers.elf import claims, generated
+from normalizers.elf import claims, generated, go, order, rust
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Policy, Rule, Set
@@ -15,9 +15,11 @@ DEBUG = "elf/.debug_*/string[*]"
 STRINGS = ("elf/.rodata*/string[*]", "elf/.data*/string[*]", "elf/.lrodata*/string[*]", "elf/.gopclntab/string[*]",
            "elf/.go.buildinfo/string[*]", "elf/.init.data*/string[*]", "elf/.init.rodata*/string[*]", "elf/__*/string[*]",
            "elf/.modinfo/string[*]", "elf/.rmeta/string[*]", "elf/.rustc/string[*]", "elf/.llvmbc/string[*]")  # fmt: skip
+GO_SETTINGS = "elf/.go.buildinfo/setting[*]"
 NAMES = ("elf/.strtab/string[*]", "elf/.dynstr/string[*]", "elf/.shstrtab/string[*]", DEBUG)
 
 _PATH = "the directory that the compiler ran in, as debug information records it"
+_GO_PATH = "the directory of the sources, as Go records it for traces and debuggers"
 _MACRO = "__FILE__: the path that the compiler was given, in an assertion or a message"
 _TOOLS = "what the compiler or linker calls itself: both sides were made by different ones"
 _RANDOM = "the random name of a temporary file"
@@ -66,6 +68,7 @@ LAID_OUT = (
 
 RULES: tuple[Rule, ...] = (
     # Debug information.
+    Rule(DEBUG, "go-build-settings", "the flags that Go's compiler was given", claim=go.compiled_with),
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
@@ -73,13 +76,14 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "dependency-drift", "a crate in another version", claim=claims.crate_version),
     Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
     Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=claims.rust_source),
+    Rule(DEBUG, "go-buildpath", _GO_PATH, claim=go.built_in),
     Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=claims.under_root),
-    Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
+    Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=rust.promoted),
     Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
     Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
-    Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+    Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
     Rule("elf/.debug_*", "rust-crate-hash", "debug information of functions whose order follows from the digests in their names",
-         claim=claims.reordered_by_names),
+         claim=rust.reordered_by_names),
     # Records of the tools.
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
@@ -89,6 +93,8 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool, claims.as_text),
     Rule("elf/.note.gnu.gold-version", "elf-comment-toolchain", _TOOLS, None, "one-sided"),
     # Strings of the program.
+    *(Rule("elf/.rodata/string[*]", cause, f"{why}: the linker was told to put it in (-X)", claim=go.told(cause))
+      for cause, why in SAID.items()),
     *(
         rule
         for place in STRINGS
@@ -116,6 +122,25 @@ RULES: tuple[Rule, ...] = (
          claim=claims.coverage_data),
     Rule("elf/.data.rel*", "gcov-stamp", "the stamp that coverage makes of the clock and a random seed",
          claim=claims.coverage_data),
+    # Go.
+    *(
+        Rule(f"elf/{place}/file[*]", "go-buildpath", _GO_PATH, claim=go.built_in)
+        for place in ("{.gopclntab,.data.rel.ro.gopclntab}", "{.data.rel.ro,.rodata}/gopclntab")
+    ),
+    *(
+        Rule(GO_SETTINGS, "go-vcs-stamp", "the revision that Go found in the working directory", None, kind, go.stamped)
+        for kind in ("changed", "one-sided")
+    ),
+    *(Rule(GO_SETTINGS, cause, f"{why}: the linker was told to put it in (-X)", claim=go.told_setting(cause))
+      for cause, why in SAID.items()),
+    Rule(GO_SETTINGS, "dependency-drift", "a module in another version", claim=go.module_version),
+    *(
+        Rule(GO_SETTINGS, "go-build-settings", "a setting of `go build`", None, kind, go.setting)
+        for kind in ("changed", "one-sided")
+    ),
+    Rule("elf/.rodata/string[*]", "go-buildpath", "where Go itself was installed", claim=go.of_toolchain),
+    Rule("elf/.debug_gdb_scripts/string[*]", "go-buildpath", _GO_PATH, claim=go.built_in),
+    Rule("elf/.go.buildinfo/version", "elf-comment-toolchain", "the release of Go", claim=go.release),
     # The dynamic section.
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
          UNPLACED, claim=claims.rpath_own, opt_in=True),
@@ -160,11 +185,16 @@ RULES: tuple[Rule, ...] = (
         for place in NAMES[:3]
         for rule in (
             Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
-            Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=claims.promoted),
+            Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=rust.promoted),
             Rule(place, "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
-            Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=claims.rust_hash),
+            Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
         )
+    ),
+    *(
+        Rule("elf/.strtab/string[*]", "rust-crate-hash", "tables of exceptions, numbered in an order that follows from digests", None,
+             kind, rust.reordered_by_names)
+        for kind in ("changed", "one-sided")
     ),
     # One side alone.
     Rule("elf/.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
@@ -183,19 +213,19 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
          generated.unless(claims.same_symbols), claims.permutation),
     # Rust.
-    Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=claims.other_versions),
+    Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=rust.other_versions),
     *(
         Rule(place, "rust-codegen-units", "a crate was cut into more or fewer units, and inlined and laid out otherwise", None, kind,
-             claims.codegen_units)
+             rust.codegen_units)
         for place in LAID_OUT for kind in ("changed", "one-sided")
     ),
     *(
         Rule("elf/.rodata*/string[*]", "rust-codegen-units", "a text that stands among others on the other side", None, kind,
-             claims.moved_text)
+             rust.moved_text)
         for kind in ("changed", "one-sided")
     ),
     Rule("elf/{.symtab,.dynsym,.text}", "rust-codegen-units", "a crate was cut into more or fewer units, and laid out otherwise",
-         None, "moved", claims.codegen_units_order, claims.permutation),
+         None, "moved", rust.codegen_units_order, claims.permutation),
     # Code.
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),
@@ -206,6 +236,7 @@ RULES: tuple[Rule, ...] = (
         for place in ("elf/.text*/function[*]", "elf/.data*/object[*]", "elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*",
                       "elf/.sdata*/object[*]")
     ),
+    *order.rules(),
     # Everything, where another tool or other options made it.
     *generated.rules(),
 )  # fmt: skip

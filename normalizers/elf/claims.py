@@ -1,15 +1,15 @@
 """What justifies a cause of a difference in an ELF file."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import date
 from typing import Any, Literal
 
 from normalizers import texts
 from normalizers.patterns import Sure
-from reprodiff.formats.elf.audit import packages
-from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC, STT_FILE
-from reprodiff.formats.elf.references import is_used, search_paths
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, EM_386, EM_X86_64, SHT_DYNAMIC, STT_FILE
+from reprodiff.formats.elf.references import search_paths, used
 from reprodiff.paths import is_source, paths, system
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
@@ -19,10 +19,6 @@ BUILD_ID = "/build-id/desc"
 NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
 WIDE_MIN, CHANGED_MIN = 3, 16
-# Nor do so many names.
-RENAMED_MIN = 4
-# A part of a text that stands elsewhere as well, and how long a text is looked at.
-PART, TEXT_MAX = 8, 4096
 # Where the sources of Rust's own library are said to be: no directory that anything is built in.
 _OWN = re.compile(rb"/rustc/|/rust/deps/")
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash", ".llvmbc/module-hash")
@@ -247,136 +243,6 @@ def without(pattern: "re.Pattern[bytes]") -> Claim:
 
 lto_section = without(re.compile(rb"(?<=\.)[0-9a-f]{6,16}(?:\.[0-9a-f]{8,16})?$"))
 anonymous = without(re.compile(rb"(?<=_)[0-9A-Fa-f]{8}(?:_[0-9A-Fa-f]{8})*|(?<=_)0x[0-9a-f]+"))
-_HASHES = re.compile(
-    rb"17h[0-9a-f]{16}E?|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=[-.])[0-9a-f]{16}(?=[-.])|\.llvm\.\d+$"
-    rb"|(?:(?<=[./])|^)(?=[a-z]*\d)[0-9a-z]{24,25}$"
-)
-_rust_hash = without(_HASHES)
-
-
-def _others(pattern: "re.Pattern[bytes]", left: bytes, right: bytes) -> bool:
-    """Tell whether the digests of two names are the same or others altogether: a third of their digits differs."""
-    ones, twos = pattern.findall(left), pattern.findall(right)
-    return len(ones) == len(twos) and all(
-        a == b or len(a) != len(b) or 3 * sum(x != y for x, y in zip(a, b, strict=True)) >= len(a)
-        for a, b in zip(ones, twos, strict=True)
-    )
-
-
-def rust_hash(change: Any, evidence: Any) -> Sure | None:
-    """Claim a name of Rust that is the same but for digests, and for the directory that was built in."""
-    text = text_of(change)
-    if not text or not all(_HASHES.search(side) for side in text):
-        return None
-    bare = _HASHES.sub(b"", text[0]), _HASHES.sub(b"", text[1])
-    if not _others(_HASHES, *text):
-        return None
-    return "origin" if _rust_hash(change, evidence) or evidence.shared.mapped(*bare) else None
-
-
-def other_versions(change: Any, evidence: Any) -> Sure | None:
-    """Claim a list of crates that has the same ones in other versions; suspect one that has others."""
-    comparison = evidence.comparison
-    one, two = (
-        packages(comparison.left.read(change.l0, change.l1)),
-        packages(comparison.right.read(change.r0, change.r1)),
-    )
-    if one is None or two is None:
-        return None
-    names = [sorted(str(row.get("name")) for row in rows) for rows in (one, two)]
-    return "origin" if names[0] == names[1] else "suspected"
-
-
-_UNIT = re.compile(rb"(?:^|[/\0])([\w-]+)\.[0-9a-f]{16}-cgu\.\d+(?=\0)")
-# Names that a Rust compiler makes, of functions, constants, tables and units.
-_MADE = re.compile(
-    rb"_ZN|_R[A-Z]|GCC_except_table\d|\.?L?anon\.|alloc_[0-9a-f]{32}|DW\.ref\.rust|vtable\.|switch\.table|str\.|.*-cgu\.\d+$"
-)
-
-
-def _units(image: Any) -> dict[bytes, int]:
-    """Return how many units of code generation each crate of a program was cut into, by their names."""
-    found: dict[bytes, set[bytes]] = {}
-    for section in image.sections:
-        if section.name in {b".strtab", b".debug_str"} and section.stored and not section.compressed:
-            for match in _UNIT.finditer(image.data(section)):
-                found.setdefault(match[1], set()).add(match[0].rpartition(b"/")[2].strip(b"\0"))
-    return {crate: len(names) for crate, names in found.items()}
-
-
-def units_differ(evidence: Any) -> bool:
-    """Tell whether a crate that both sides have was cut into another number of units."""
-    both = images(evidence)
-    if both is None:
-        return False
-    one, two = map(_units, both)
-    return any(one[crate] != two[crate] for crate in one.keys() & two.keys())
-
-
-def codegen_units(change: Any, evidence: Any) -> Sure | None:
-    """Suspect what a crate that was cut into another number of units may change: code and where it lies, names that
-    the compiler made, but no text, no import and no flag."""
-    if not evidence.once(units_differ):
-        return None
-    named = evidence.where.endswith(("/symbol[*]", "/string[*]"))
-    if not named:
-        return "suspected"
-    names = change.keys if evidence.where.endswith("/symbol[*]") else (change.left or b"", change.right or b"")
-    return "suspected" if all(_MADE.match(name.rstrip(b"\0")) for name in names if name) else None
-
-
-def _constants(evidence: Any) -> tuple[bytes, bytes]:
-    one, two = (
-        b"".join(image.data(s) for s in image.sections if s.name.startswith(b".rodata") and s.stored)
-        for image in images(evidence) or ()
-    )
-    return one, two
-
-
-def moved_text(change: Any, evidence: Any) -> Sure | None:
-    """Suspect texts of a crate that was cut into another number of units where every part of them is among the
-    constants of the other side: what has no end stands beside other texts there."""
-    if not evidence.once(units_differ):
-        return None
-    for whole, other in zip((change.left, change.right), reversed(evidence.once(_constants)), strict=True):
-        text = (whole or b"").strip(b"\0")
-        width = min(len(text), PART)
-        places = [at for at in range(len(text) - width + 1) if text[at : at + width] in other]
-        reach = 0
-        for at in places:
-            if at > reach:
-                return None
-            reach = at + width
-        if len(text) > TEXT_MAX or reach < len(text):
-            return None
-    return "suspected"
-
-
-def codegen_units_order(_order: Any, evidence: Any) -> Sure | None:
-    """Suspect another order where a crate was cut into another number of units."""
-    return "suspected" if evidence.once(units_differ) else None
-
-
-def reordered_by_names(_change: Any, evidence: Any) -> Sure | None:
-    """Suspect debug information beside names that differ in their digests: compilers sort by these."""
-    names = evidence.comparison.changes.get("elf/.strtab/string[*]", ())
-    hashed = sum(rust_hash(change, evidence) is not None for change in names)
-    return "suspected" if hashed >= RENAMED_MIN and 2 * hashed > len(names) else None
-
-
-_NUMBER = re.compile(rb"\.llvm\.\d{4,20}$")
-_promoted = without(_NUMBER)
-
-
-def promoted(change: Any, evidence: Any) -> Sure | Literal["consequence"] | None:
-    """Claim a name that ends in the digest of its module, as link-time optimization gives names of one file to the
-    whole program: it follows where anything but names differs."""
-    text = text_of(change)
-    if not text or not _promoted(change, evidence) or not _others(_NUMBER, *text):
-        return None
-    names = ("elf/.strtab/", "elf/.dynstr/", "elf/.debug_str/")
-    comparison = evidence.comparison
-    return "consequence" if any(not where.startswith(names) for where in comparison.changes) else "suspected"
 
 
 _UNIT_DIGEST = re.compile(rb"^[\w.+-]+\.[0-9a-f]{8}$")
@@ -405,7 +271,7 @@ def said(cause: str) -> Claim:
 
     def claim(change: Any, _evidence: Any) -> Sure | None:
         text = text_of(change)
-        found = texts.said(*text) if text else None
+        found = texts.said(*text) if text and not all(map(_OWN.match, text)) else None
         return found.sure if found and found.cause == cause else None
 
     return claim
@@ -417,13 +283,13 @@ def random_name(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if text and texts.random_name(*text) else None
 
 
-_VCS = re.compile(rb"\t?(?:build\t)?vcs(?:\.\w+)?=[^\n]*")
+_VCS = re.compile(rb"build\tvcs(?:\.\w+)?=[^\n]*\n?")
 
 
 def stamped(change: Any, _evidence: Any) -> Sure | None:
     """Claim Go's record of the revision that was built."""
     text = text_of(change)
-    if not text or not any(b"vcs" in side for side in text):
+    if not text or not any(_VCS.search(side) for side in text):
         return None
     return "origin" if _VCS.sub(b"", text[0]) == _VCS.sub(b"", text[1]) else None
 
@@ -469,18 +335,30 @@ def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
 
 def rpath_left(change: Any, evidence: Any) -> Sure | None:
     """Claim the text of a search path that a tool left in the string table when it took the entry out."""
-    both = images(evidence)
-    if both is None:
-        return None
     starts = (change.l0, change.l1, change.left), (change.r0, change.r1, change.right)
-    for image, (start, stop, text) in zip(both, starts, strict=True):
-        table = image.by_name.get(b".dynstr")
-        if text is not None and (table is None or is_used(image, table, start - table.offset, stop - table.offset)):
+    tables = evidence.once(_names_used)
+    for table, (start, stop, text) in zip(tables, starts, strict=True):
+        if text is None:
+            continue
+        if table is None:
+            return None
+        base, places = table
+        index = bisect_left(places, start - base)
+        if index < len(places) and places[index] < stop - base:
             return None
     if all(set(text.rstrip(b"\0")) <= {0x58} for _start, _stop, text in starts if text is not None):
         # patchelf writes X over what it takes out.
         return "origin"
     return rpath(change, evidence) if change.kind == "changed" else rpath_alone(change, evidence)
+
+
+def _names_used(evidence: Any) -> list[tuple[int, list[int]] | None]:
+    """Return of both sides where the dynamic string table lies and which of its offsets are referred to."""
+    found: list[tuple[int, list[int]] | None] = []
+    for image in images(evidence) or (None, None):
+        table = image.by_name.get(b".dynstr") if image is not None else None
+        found.append((table.offset, used(image, table)) if image is not None and table is not None else None)
+    return found
 
 
 def outside(value: bytes) -> bool:
@@ -722,9 +600,15 @@ def same_symbols(_order: Any, evidence: Any) -> Sure | None:
     return "origin"
 
 
+def _plain(image: Any) -> bool:
+    """Tell whether instructions of a file hold numbers as they are, byte by byte: on x86 alone."""
+    return image.machine in {EM_386, EM_X86_64}
+
+
 def year(change: Any, evidence: Any) -> Sure | None:
     """Suspect a single number in an instruction that reads as a year on both sides, the later one where it is later."""
-    if change.kind != "changed" or change.size > 2 or change.l1 - change.l0 > 2:
+    both = images(evidence)
+    if change.kind != "changed" or change.size > 2 or change.l1 - change.l0 > 2 or both is None or not _plain(both[0]):
         return None
     comparison = evidence.comparison
     for back in range(2):
@@ -760,7 +644,7 @@ def epoch(change: Any, evidence: Any) -> Sure | None:
         numbers = [int.from_bytes(side, "little" if low else "big") for side in (one, two)]
         if not all(number in EPOCHS for number in numbers) or abs(numbers[0] - numbers[1]) >= APART:
             continue
-        if code and not _moved(comparison.left.read(a - 7, a)):
+        if code and not (_plain(both[0]) and _moved(comparison.left.read(a - 7, a))):
             continue
         return "suspected"
     return None

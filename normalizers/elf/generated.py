@@ -37,7 +37,10 @@ TABLES = ("elf/.symtab", "elf/.strtab", "elf/.shstrtab", "elf/.debug_", "elf/sec
           "elf/.rela", "elf/.rel.", "elf/.eh_frame", "elf/.gcc_except_table", "elf/.got", "elf/.plt", "elf/.hash",
           "elf/.gnu.hash", "elf/.gnu.version", "elf/.init", "elf/.fini", "elf/.note", "elf/.data.rel.ro", "elf/.tm_clone",
           "elf/padding", "elf/.text", "elf/.interp", "elf/.group", "elf/.comment/residue", "elf/.preinit_array")  # fmt: skip
-CODE = ("elf/.text", "elf/.init/", "elf/.fini/")
+# Those that the options of a linker reach.
+LAYOUT = ("elf/sections/", "elf/segments", "elf/header/", "elf/.got", "elf/.plt", "elf/.rela.plt", "elf/.rela.dyn",
+          "elf/.dynamic", "elf/.hash", "elf/.gnu.hash", "elf/.note.gnu.property", "elf/.shstrtab", "elf/padding")  # fmt: skip
+LINKERS = re.compile(rb"^Linker: |LLD |^mold ")
 SPOKEN = re.compile(r"elf/\.dynamic/(?:DT_NEEDED|DT_SONAME|DT_RPATH|DT_RUNPATH|DT_AUXILIARY|DT_FILTER)$")
 # What a linker notes of its options: all of these, and those which one side alone has.
 LINKED = re.compile(r"elf/header/e_type|elf/\.dynamic/(?:DT_FLAGS(?:_1)?(?:/d_val)?|DT_BIND_NOW|DT_TEXTREL)$")
@@ -56,12 +59,33 @@ def _functions(evidence: Any) -> list[Any]:
 def _tools(evidence: Any) -> bool:
     """Tell whether both sides say that other tools made them."""
     return any(
-        claims.version_of_tool(change, evidence)
+        claims.version_of_tool(change, evidence) is not None
         for where, changes in evidence.comparison.changes.items()
         if where.startswith("elf/.comment") or (where.startswith("elf/.debug_") and where.endswith("/string[*]"))
         for change in changes
         if change.kind == "changed" or where.startswith("elf/.comment")
-    ) or any(where == "elf/.note.gnu.gold-version" for where in evidence.comparison.changes)
+    )
+
+
+def _linker(evidence: Any) -> bool:
+    """Tell whether one side alone names another linker, which lays a file out otherwise."""
+    changes = evidence.comparison.changes
+    if "elf/.note.gnu.gold-version" in changes:
+        return True
+    return any(
+        change.kind != "changed" and bool(LINKERS.search(claims.either(change)))
+        for where, found in changes.items()
+        if where.startswith("elf/.comment")
+        for change in found
+    )
+
+
+def _broad(evidence: Any) -> bool:
+    """Tell whether much of the code differs: an eighth of it. What changes in a few places has another cause."""
+    both = claims.images(evidence)
+    code = max(sum(s.stored for s in image.sections if s.code) for image in both or ())
+    changed = sum(change.size for change in _functions(evidence))
+    return bool(changed >= BYTES_MIN and 8 * changed >= code)
 
 
 def _other_flags(evidence: Any) -> set[bytes]:
@@ -72,7 +96,7 @@ def _other_flags(evidence: Any) -> set[bytes]:
             for change in changes:
                 text = claims.text_of(change)
                 if text and claims.flags(change, evidence):
-                    ones, twos = (set(side.split(b" -")) for side in text)
+                    ones, twos = (set(side.split(b" -")[1:]) for side in text)
                     found |= {flag for flag in ones ^ twos if b"/" not in flag and not flag.startswith(b"frandom-seed")}
     return found
 
@@ -127,26 +151,24 @@ def reason(evidence: Any) -> str | None:
     """Return the cause that explains why code or layout as a whole differs, None where nothing says so."""
     if claims.images(evidence) is None:
         return None
-    if evidence.once(_tools):
+    broad = evidence.once(_broad)
+    if evidence.once(_linker) or (broad and evidence.once(_tools)):
         return TOOLS
-    changed = sum(change.size for change in _functions(evidence))
     left, right = evidence.once(claims.wide_instructions)
-    if min(left, right) == 0 and max(left, right) >= claims.WIDE_MIN and changed >= BYTES_MIN:
+    if broad and min(left, right) == 0 and max(left, right) >= claims.WIDE_MIN:
         return ISA
-    if (
-        evidence.once(_other_flags)
-        or _options(evidence)
-        or (changed >= BYTES_MIN and _checked(evidence))
-        or evidence.once(_regenerated)
-    ):
+    if evidence.once(_other_flags) or _options(evidence) or (broad and _checked(evidence)):
         return OPTIONS
-    return None
+    return OPTIONS if evidence.once(_regenerated) else None
 
 
 def _code(evidence: Any) -> bool:
     """Tell whether what differs reaches the code, not only where it lies."""
+    if not evidence.once(_broad):
+        return bool(evidence.once(_linker))
     return bool(
         evidence.once(_tools)
+        or evidence.once(_linker)
         or any(not flag.startswith((b"g", b"D")) for flag in evidence.once(_other_flags))
         or evidence.once(_checked)
         or evidence.once(_regenerated)
@@ -189,8 +211,12 @@ def _called(change: Any) -> bool:
 
 def chosen(where: str, change: Any, evidence: Any) -> bool:
     """Tell whether compilers and linkers choose what stands at a place."""
-    if where.startswith(CODE) and not evidence.once(_code):
-        return False
+    if not evidence.once(_code):
+        if where.startswith("elf/.debug_"):
+            return bool(evidence.once(_other_flags))
+        if where.endswith("/symbol[*]") or "/symbol[*]/" in where:
+            return all(BUILTIN.fullmatch(key) for key in change.keys)
+        return where.startswith(LAYOUT) and not SPOKEN.match(where)
     if where.startswith("elf/.dynsym"):
         one_sided = where == "elf/.dynsym/symbol[*]"
         return not one_sided or all(BUILTIN.fullmatch(key) for key in change.keys)
@@ -220,16 +246,21 @@ def _claim(cause: str) -> Any:
     return claim
 
 
-def _linked(change: Any, evidence: Any) -> Sure | None:
+def _linked(_change: Any, evidence: Any) -> Sure | None:
     """Claim what tells which options the linker was given."""
     where = evidence.where
     return "suspected" if evidence.once(reason) == OPTIONS and (LINKED.match(where) or where in HASHES) else None
 
 
 def _named(change: Any, evidence: Any) -> tuple[str, str]:
-    from reprodiff.findings import sides
-
-    left, right = sides(change, evidence.comparison.places[evidence.where].codec)
+    """Show both values, first of all."""
+    if change.kind != "changed":
+        # The entry of one side alone: its value.
+        value = (change.left or change.right or b"")[-8:]
+        text = f"{int.from_bytes(value, 'little'):#x}" if len(value) == 8 else ""
+        return (text, "") if change.kind == "left" else ("", text)
+    codec = evidence.comparison.places[evidence.where].codec
+    left, right = ("" if raw is None else codec.show(codec.decode(raw)) for raw in (change.left, change.right))
     return left, right
 
 

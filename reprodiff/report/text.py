@@ -71,7 +71,8 @@ def summary(report: dict[str, Any]) -> tuple[str, str]:
         return f"{causes} {'explains' if count == 1 else 'explain'} every differing byte ({report['proof']})", "green"
     if verdict == "suspected":
         likely = sum(cause["proof"] == "suspected" for cause in report["causes"])
-        return f"{causes}, {'' if count == 1 else f'{likely} of them '}only suspected", "yellow"
+        which = "" if count == 1 else "all " if likely == count else f"{likely} of them "
+        return f"{causes}, {which}only suspected", "yellow"
     changes = len(report["unexplained"])
     rest = f"{changes:,} {plural('change', changes)} unexplained" if changes else "the comparison is not complete"
     return rest + (f", beside {causes}" if count else ""), "red"
@@ -194,7 +195,8 @@ def _unexplained(items: list[dict[str, Any]], width: int, paint: Any) -> list[st
     head = f"{len(items):,} {plural('change', len(items))}, {total:,} {plural('byte', total)}"
     lines = [paint("red", f"  {'unexplained':<{width}}{head}")]
     pad = " " * (width + 2)
-    for item in items[:MOST]:
+    # Of many, first those that have a name of their own: a function, a text, a member.
+    for item in sorted(items, key=lambda item: not item["path"].endswith("]"))[:MOST] if len(items) > MOST else items:
         where = [
             f"{side} {span[0]}{TO}{span[1]}"
             for side, span in zip(("left", "right"), item["spans"], strict=True)

@@ -4,12 +4,14 @@ import random
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from reprodiff.app import diff, diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats.elf import x86
 from reprodiff.formats.elf.image import Image
+from reprodiff.formats.elf.instructions import Marks
 from reprodiff.sources import Bytes, open_file
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="not installed: gcc")
@@ -171,5 +173,6 @@ def test_instructions_begin_where_a_disassembler_says(tmp_path):
     engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     engine.skipdata = True
     theirs = {address for address, *_ in engine.disasm_lite(code, 0)}
-    ours = set(x86.fields(code, [0], wide=True).starts.tolist())
+    none = np.zeros(0, np.int64)
+    ours = set(x86.family(True).find(code, 0, [0], Marks(none, none, none)).starts.tolist())
     assert len(theirs - ours) <= len(theirs) // 1000

@@ -2,20 +2,24 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import x86
+from reprodiff.formats.elf import code
 from reprodiff.formats.elf.names import (
     DT_NEEDED,
     DT_RPATH,
     DT_RUNPATH,
     DT_SONAME,
-    EM_X86_64,
-    ET_REL,
+    EM_AARCH64,
+    EM_ARM,
+    EM_PPC64,
+    EM_RISCV,
+    EM_S390,
     SHT_DYNAMIC,
     SHT_FINI_ARRAY,
     SHT_INIT_ARRAY,
@@ -34,6 +38,14 @@ from reprodiff.spans import common_suffix, differing
 KEY_MAX = 120
 # Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
 NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
+# The same on other machines, whole instructions.
+IDLE = {
+    EM_AARCH64: re.compile(rb"(?:\x1f\x20\x03\xd5|\0)*"),
+    EM_ARM: re.compile(rb"(?:\x00\xbf|\xc0\x46|\xaf\xf3\x00\x80|\x00\xf0\x20\xe3|\x00\x00\xa0\xe1|\0)*"),
+    EM_PPC64: re.compile(rb"(?:\x60\0\0\0|\0\0\0\x60|\0)*"),
+    EM_RISCV: re.compile(rb"(?:\x01\x00|\x13\x00\x00\x00|\0)*"),
+    EM_S390: re.compile(rb"(?:\x07[\x00-\x0f]|\x18\x07|\x47\0\0.|\xc0\x04\0{4}|\0)*", re.DOTALL),
+}
 PLACES_MAX = 2000
 ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 STALE_MAX = 16
@@ -68,12 +80,16 @@ def key_of(left: bytes, right: bytes) -> bytes:
 
 def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
     """Compare two sections of bytes."""
-    found = Differing(stream.left, stream.right, both.pieces(pair), both.left.image.order)
+    pieces = both.pieces(pair)
+    if both.go is not None:
+        pieces = both.go.around(pair) or pieces
+    found = Differing(stream.left, stream.right, pieces, both.left.image.order)
     if len(found.one):
         decide(both, pair, found)
         if pair.one.type in ARRAYS and both.arranged and found.open.any():
             _initialisers(walk, both, pair, where, found)
-    settle(walk, both, pair, where, stream, found)
+    done = both.go.put(walk, pair, where, stream, found) if both.go is not None else frozenset()
+    settle(walk, both, pair, where, stream, found, done)
 
 
 def _initialisers(walk: Walk, both: Both, pair: Pair, where: str, found: Differing) -> None:
@@ -97,11 +113,13 @@ def _initialisers(walk: Walk, both: Both, pair: Pair, where: str, found: Differi
         walk.put_order(where, [names[place] for place in moved.tolist()], [names[place] for place in rights.tolist()])
 
 
-def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:
-    """Put what differs: pieces that grew, words that follow, bytes that do not."""
+def settle(
+    walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing, done: Collection[Piece] = ()
+) -> None:
+    """Put what differs: pieces that grew, words that follow, bytes that do not. done: pieces that were put."""
     pieces = found.pieces
     for piece in pieces.pieces:
-        if not piece.equal:
+        if not piece.equal and piece not in done:
             _unequal(walk, both, pair, where, stream, piece)
     for piece in pieces.added:
         _alone(walk, both, pair, where, stream, piece)
@@ -119,42 +137,46 @@ def settle(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found
 
 def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
     """Put displacements of code that are the same on both sides although what they led to moved."""
-    image = both.left.image
-    if not both.x86 or image.type == ET_REL or not len(stream.left) or not len(stream.right) or both.still:
+    if not len(stream.left) or not len(stream.right):
         return
-    code = both.left.sweep(pair.one)
-    relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
-    at, end = code.at[relative], code.end[relative]
-    pieces = both.pieces(pair)
-    others = pieces.to(at)
-    whole = (others >= 0) & (pieces.to(at + 3) == others + 3) & (others + 4 <= len(stream.right))
-    at, end, others = at[whole], end[whole], others[whole]
-    ones = gather(np.frombuffer(stream.left, np.uint8), at, 4, "<", signed=True)
-    twos = gather(np.frombuffer(stream.right, np.uint8), others, 4, "<", signed=True)
-    left, right = pair.one.place + end + ones, pair.two.place + others + (end - at) + twos
-    bad = (ones == twos) & both.told(left, right) & ~both.leads(pair.one.place + at, left, right)
-    for index in np.flatnonzero(bad)[:STALE_MAX].tolist():
-        a, b = int(at[index]), int(others[index])
+    for found in code.stale(both, pair)[:STALE_MAX]:
+        a = found.words[0][0]
         symbol = at_symbol(both.left.named(pair.one), a)
         name = symbol.name if symbol else b"%#x" % (pair.one.addr + a)
-        spans = (a + stream.one, a + 4 + stream.one), (b + stream.two, b + 4 + stream.two)
-        shown = f"leads to {int(left[index]):#x}", f"leads to {int(right[index]):#x}, which is something else"
-        walk.put(f"{where}/function[*]", (name,), *spans, RAW, shown=shown)
+        runs = [
+            ((one + stream.one, one + size + stream.one), (two + stream.two, two + size + stream.two))
+            for one, two, size in found.words
+        ]
+        whole = [(min(run[side][0] for run in runs), max(run[side][1] for run in runs)) for side in (0, 1)]
+        shown = f"leads to {found.left:#x}", f"leads to {found.right:#x}, which is something else"
+        walk.put(
+            f"{where}/function[*]", (name,), whole[0], whole[1], RAW, runs=runs if len(runs) > 1 else None, shown=shown
+        )
 
 
 def _span(piece: Piece, stream: Stream) -> tuple[tuple[int, int], tuple[int, int]]:
     return (piece.l0 + stream.one, piece.l1 + stream.one), (piece.r0 + stream.two, piece.r1 + stream.two)
 
 
-def _filling(data: bytes, code: bool) -> bool:
-    return not data.strip(b"\0") or (code and len(data) < 64 and set(data) <= NOPS)
+def _filling(both: Both, data: bytes, code: bool) -> bool:
+    if not data.strip(b"\0"):
+        return True
+    if not code or len(data) >= 64:
+        return False
+    idle = IDLE.get(both.left.image.machine)
+    return idle.fullmatch(data) is not None if idle is not None else both.x86 and set(data) <= NOPS
 
 
 def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
     """Put a piece whose sides are not equally long."""
     a, b = stream.left[piece.l0 : piece.l1], stream.right[piece.r0 : piece.r1]
     one, two = _span(piece, stream)
-    if not pair.one.strings and piece.name is None and _filling(a, pair.one.code) and _filling(b, pair.one.code):
+    if (
+        not pair.one.strings
+        and piece.name is None
+        and _filling(both, a, pair.one.code)
+        and _filling(both, b, pair.one.code)
+    ):
         walk.put_follows(where, 1, differing(a, b).size, one, two)
         return
     if not pair.one.strings and piece.name is None and a.rstrip(b"\0") == b.rstrip(b"\0"):
@@ -171,7 +193,9 @@ def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, pie
     if texts(a.strip(b"\0"), b.strip(b"\0")) and a.strip(b"\0").count(b"\0") == b.strip(b"\0").count(b"\0") == 0:
         string_changed(walk, both, pair, where, a, b, one, two)
         return
-    core = _printed(a, b)
+    # Each file for the debugger stands behind a byte that says of which kind it is.
+    named = pair.one.name == b".debug_gdb_scripts" and a[:1] == b[:1] == b"\1" and texts(a[1:-1], b[1:-1])
+    core = ((1, len(a)), (1, len(b))) if named else _printed(a, b)
     if core is None:
         walk.put(where, (), one, two, RAW)
         return
@@ -213,7 +237,7 @@ def _printed(a: bytes, b: bytes) -> tuple[tuple[int, int], tuple[int, int]] | No
 def _alone(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:
     data = stream.right[piece.r0 : piece.r1]
     span = (piece.r0 + stream.two, piece.r1 + stream.two)
-    if not pair.one.strings and piece.name is None and _filling(data, pair.one.code):
+    if not pair.one.strings and piece.name is None and _filling(both, data, pair.one.code):
         walk.put_follows(where, 1, len(data), (0, 0), span)
         return
     _put_alone(walk, both, pair, where, data, piece.name, None, span)
@@ -269,7 +293,7 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
             continue
         symbol = at_symbol(named, a) if pair.one.alloc else None
         if pair.one.code:
-            if symbol is not None:
+            if symbol is not None and (a < symbol.start + symbol.size or not both.left.stripped):
                 groups.setdefault(("function", symbol.name, symbol.start), []).append((a, b, size))
             else:
                 index = bisect_right(bounds, a) - 1
@@ -293,6 +317,8 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
             groups.setdefault(("path", b"", path), []).append((a, b, size))
         elif symbol is not None and a < symbol.start + max(symbol.size, 1):
             groups.setdefault(("object", symbol.name, symbol.start), []).append((a, b, size))
+        elif around is not None and around.name is not None:
+            groups.setdefault(("object", around.name, around.l0), []).append((a, b, size))
         else:
             apart = pair.one.alloc and len(groups) <= GROUPS_MAX
             groups.setdefault(("", b"", a >> 6 if apart else 0), []).append((a, b, size))
@@ -472,6 +498,8 @@ def _code_shown(both: Both, pair: Pair, stream: Stream, l0: int, l1: int, r0: in
         (both.left, pair.one, stream.left, l0, l1),
         (both.right, pair.two, stream.right, r0, r1),
     ):
-        starts = side.fields(section, np.array([start], np.int64)).starts.tolist() if both.x86 else []
-        texts_of.append(instructions(data, start, min(stop, start + 32), section.addr, machine, order, starts))
+        starts = side.fields(section, np.array([start], np.int64)).starts.tolist()
+        thumb = side.thumb(section, start)
+        last = min(stop, start + 32)
+        texts_of.append(instructions(data, start, last, section.addr, machine, order, starts, thumb=thumb))
     return texts_of[0], texts_of[1]

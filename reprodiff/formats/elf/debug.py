@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.dwarf import units
+from reprodiff.formats.elf.linehead import program
 from reprodiff.formats.elf.names import ET_REL
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.units import rows_of_units
@@ -156,9 +157,15 @@ def _lengths(both: Both, pair: Pair, found: Differing) -> None:
     if pair.one.name == b".debug_line":
         heads = np.array([start + (6 if version < 5 else 8) for start, _stop, _w, version in ones], np.int64)
 
+        programs = [
+            np.array([program(data, start, stop) for start, stop, *_ in rows], np.int64)
+            for data, rows in ((both.left.data(pair.one), ones), (both.right.data(pair.two), twos))
+        ]
+
         def header(starts: Any, _others: Any, first: Any, second: Any) -> Any:
             index = np.searchsorted(heads, starts)
-            return second - first == others[index] - sizes[index]
+            whole = (first == programs[0][index]) & (second == programs[1][index])
+            return whole | (second - first == others[index] - sizes[index])
 
         found.accept_fields(heads, header)
 

@@ -9,7 +9,7 @@ from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
 from reprodiff.formats.elf.pieces import Symbol
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.words import gather
-from reprodiff.formats.elf.x86 import ABSOLUTE, RIP
+from reprodiff.formats.elf.x86 import ABSOLUTE
 
 # How much of a text that a function refers to tells it from others.
 TEXT_MIN, TEXT_MAX = 3, 64
@@ -23,10 +23,13 @@ def alike(
     sides = []
     referring = []
     for side, section, rows in ((left, one, ones), (right, two, twos)):
-        fields = side.sweep(section) if side.image.machine in {EM_386, EM_X86_64} else None
-        blank = blanked(side, section, fields)
+        if side.image.machine in {EM_386, EM_X86_64}:
+            fields = side.sweep(section)
+            blank = blanked(side, section, fields)
+        else:
+            blank, fields = side.blank(section)
         sides.append([blank[start : start + size] for start, size in rows])
-        texts = _texts(side, section, fields, rows) if fields is not None else {}
+        texts = _texts(side, section, fields, rows)
         referring.append([(code, texts.get(index, b"")) for index, code in enumerate(sides[-1])])
     names: tuple[dict[int, int], dict[int, int]] = ({}, {})
     number = 0
@@ -84,10 +87,8 @@ def blanked(side: Any, section: Section, fields: Any) -> bytes:
 
 def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:
     """Return the beginnings of the texts that functions refer to, by the number of the function; (offset, size) of each."""
-    chosen = fields.kind == RIP
-    at, end = fields.at[chosen], fields.end[chosen]
+    at, target = side.targets(section, fields)
     starts = np.array([start for start, _size in rows], np.int64)
-    target = gather(np.frombuffer(side.data(section), np.uint8), at, 4, "<", True) + end + section.addr
     found: dict[int, bytes] = {}
     for other in side.image.sections:
         if not other.alloc or other.code or other.flags & SHF_WRITE or not other.stored:
@@ -110,3 +111,25 @@ def _elsewhere(sides: list[list[Any]], names: tuple[dict[int, int], dict[int, in
     for i, code in enumerate(sides[0]):
         if i not in names[0] and places.get(code):
             pair(i, places[code].pop())
+
+
+def called(
+    rows: tuple[list[Symbol], list[Symbol]], names: tuple[list[Symbol], list[Symbol]]
+) -> tuple[list[Symbol], list[Symbol]]:
+    """Give functions that were found alike the names that both sides share with other files, and pair by name those that
+    have no twin."""
+    numbers = [{symbol.start: number for number, symbol in enumerate(side)} for side in rows]
+    keys = [{symbol.key for symbol in side} for side in rows]
+    twins = {symbol.key: symbol for symbol in names[1]}
+    found = [list(side) for side in rows]
+    for symbol in names[0]:
+        twin = twins.get(symbol.key)
+        i = numbers[0].get(symbol.start)
+        j = numbers[1].get(twin.start) if twin is not None else None
+        if i is None or j is None:
+            continue
+        one, two = rows[0][i], rows[1][j]
+        alone = one.key not in keys[1] and two.key not in keys[0]
+        if one.key == two.key or alone:
+            found[0][i], found[1][j] = one._replace(key=symbol.key), two._replace(key=symbol.key)
+    return found[0], found[1]

@@ -25,6 +25,7 @@ FILLED = 64
 PAGE = 4096
 # As much may lie between sections for no alignment's sake.
 GAP_MAX = 16
+PAGE = 4096
 WORD = 8
 
 
@@ -143,14 +144,23 @@ def _segments(walk: Walk, both: Both) -> None:
                 s.number for s in others if s.number in set(both.to_right.values())
             ] and _ends(one, inside) == _ends(two, others)
         else:
-            # Only the table of segments itself lies outside of all sections.
-            good = _own(left, one) and _own(right, two)
+            # Only the table of segments itself lies outside of all sections, and what is not loaded.
+            good = (_own(left, one) and _own(right, two)) or _apart(both, one, two)
         record = Record(
             walk, table, "elf/segments/segment", (), left.phoff + number * table.size, right.phoff + number * table.size
         )
         for name in moved:
             record.put(name, good)
         record.rest(*moved)
+
+
+def _apart(both: Both, one: Segment, two: Segment) -> bool:
+    """Tell whether two segments that are not loaded are one section each, which correspond: attributes of RISC-V."""
+    found = []
+    for image, segment in ((both.left.image, one), (both.right.image, two)):
+        place = segment.offset, segment.filesz, segment.vaddr, segment.paddr, segment.memsz
+        found.append([s.number for s in image.sections if (s.offset, s.stored, 0, 0, 0) == place and not s.alloc])
+    return len(found[0]) == len(found[1]) == 1 and both.to_right.get(found[0][0]) == found[1][0]
 
 
 def _own(image: Image, segment: Segment) -> bool:
@@ -241,10 +251,10 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
             gaps.append(0)
         else:
             gaps.append(_gap(image, section))
-    # Empty sections in the same place have an alignment as well, and tools begin some at whole words.
+    # Empty sections in the same place have an alignment as well, and tools begin some at whole words, lines or pages.
     aligns = [
         max(
-            1 if s.offset % WORD else WORD,
+            min(s.offset & -s.offset, PAGE),
             *(o.align for o in image.sections if o is s or (o.offset == s.offset and not o.stored)),
         )
         for image, s in ((left, one), (right, two))

@@ -13,6 +13,7 @@ from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
+    EM_AARCH64,
     EM_X86_64,
     ET_EXEC,
     RELATIVE,
@@ -25,6 +26,8 @@ NOWHERE = np.zeros((2, 0), np.int64)
 # DW_EH_PE_pcrel | DW_EH_PE_sdata4, as compilers write on x86 in code that is loaded anywhere; DW_EH_PE_udata4 elsewhere.
 PCREL = 0x1B
 UDATA = 0x03
+# R_X86_64_COPY and so on.
+COPY = {EM_X86_64: 5, EM_386: 5, EM_AARCH64: 1024}
 
 
 def from_code(side: Any, section: Section, offsets: Any = None) -> Any:
@@ -33,8 +36,10 @@ def from_code(side: Any, section: Section, offsets: Any = None) -> Any:
     Absolute operands count in programs that are loaded at one address only.
     """
     machine = side.image.machine
-    if machine not in {EM_386, EM_X86_64}:
+    if side.family is None:
         return NOWHERE
+    if machine not in {EM_386, EM_X86_64}:
+        return np.stack(side.links(section, side.sweep(section))) + np.array([[section.place], [0]])
     fields = side.sweep(section) if offsets is None else side.fields(section, offsets)
     relative = np.isin(fields.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))
     data = np.frombuffer(side.data(section), np.uint8)
@@ -58,7 +63,10 @@ def from_relocations(side: Any) -> tuple[Any, dict[int, bytes]]:
         size = 3 * image.word
         raw = np.frombuffer(side.data(table)[: table.size // size * size], f"{image.order}i{image.word}")
         rows = raw.reshape(-1, 3).astype(np.int64)
-        kinds = rows[:, 1] & (0xFFFFFFFF if image.wide else 0xFF)
+        # No compiler has a pointer elsewhere.
+        rows = rows[rows[:, 0] % image.word == 0]
+        mask = 0xFFFFFFFF if image.wide else 0xFF
+        kinds = rows[:, 1] & mask
         relative = np.isin(kinds, RELATIVE.get(image.machine, ()))
         found.append(rows[relative][:, (0, 2)].T)
         symbols = image.linked(table)
@@ -69,7 +77,12 @@ def from_relocations(side: Any) -> tuple[Any, dict[int, bytes]]:
         for place, info, addend in rows[~relative].tolist():
             number = info >> shift
             label = labels[number] if number < len(labels) else b""
-            others[place] = b"%d %d %s" % (info & (0xFFFFFFFF if image.wide else 0xFF), addend, label)
+            if info & mask == COPY.get(image.machine, -1):
+                # Its place is that of its symbol.
+                continue
+            # Two at one place contradict each other.
+            twice = place in others
+            others[place] = b"" if twice else b"%d %d %s" % (info & mask, addend, label)
     return np.concatenate(found, axis=1), others
 
 

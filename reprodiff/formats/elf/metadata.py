@@ -17,6 +17,7 @@ from reprodiff.spans import common_prefix, differing
 
 # A digest of 8 bytes that is another one differs in as many of them, but for one in a million.
 EXPANSION, DIFFERING_MIN = 8, 5
+DIGESTS = frozenset({"dependency", "crate-hash", "crate-id"})
 # Numbers of the root that grow with the names: how far before it the first list stands, and the table of the files.
 DISTANCES = 2
 
@@ -77,6 +78,8 @@ def _put(walk: Walk, where: str, stream: Stream, part: _Part, a: bytes, b: bytes
         walk.put_follow(f"{where}/files", (), *spans, RAW)
     elif part.kind == "string":
         _string(walk, where, stream, part, a, b)
+    elif part.kind in DIGESTS and not _other(a, b):
+        _plain(walk, where, stream, part, [])
     elif part.kind == "dependency":
         walk.put(f"{where}/dependency[*]/hash", (part.key,), *spans, RAW)
     elif part.kind in {"crate-hash", "crate-id"}:
@@ -85,6 +88,11 @@ def _put(walk: Walk, where: str, stream: Stream, part: _Part, a: bytes, b: bytes
         _tail(walk, where, stream, part, two.root - one.root)
     else:
         _plain(walk, where, stream, part, _expansions(stream, part, one, two))
+
+
+def _other(one: bytes, two: bytes) -> bool:
+    """Tell whether a digest is another one, not one with some bits changed."""
+    return sum(i != j for i, j in zip(one, two, strict=True)) * EXPANSION >= len(one) * DIFFERING_MIN
 
 
 def _expansions(stream: Stream, part: _Part, one: rmeta.Metadata, two: rmeta.Metadata) -> list[int]:
@@ -101,8 +109,7 @@ def _expansions(stream: Stream, part: _Part, one: rmeta.Metadata, two: rmeta.Met
     while at >= 0:
         start = at + len(crate)
         x, y = a[start : start + EXPANSION], b[start : start + EXPANSION]
-        odd = sum(i != j for i, j in zip(x, y, strict=True))
-        if len(x) == EXPANSION and odd >= DIFFERING_MIN and b[at:start] == crate:
+        if len(x) == EXPANSION and _other(x, y) and b[at:start] == crate:
             found.append((start, x, y))
         at = a.find(crate, start)
     ones, twos = {x: y for _at, x, y in found}, {y: x for _at, x, y in found}

@@ -1,13 +1,15 @@
 """Which words of a section that is loaded may be pointers, and of which kind."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from reprodiff.formats.elf import debug, immediates, x86
+from reprodiff.formats.elf import code as instructions_of
+from reprodiff.formats.elf import debug, immediates, inplace, x86
 from reprodiff.formats.elf.dwarf import frames
+from reprodiff.formats.elf.instructions import signed
 from reprodiff.formats.elf.links import absolute
-from reprodiff.formats.elf.names import EM_X86_64, ET_EXEC, ET_REL, SHF_WRITE
+from reprodiff.formats.elf.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing, gather
@@ -21,14 +23,21 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
     """Accept every word of a section that is a pointer to the same thing on both sides."""
     one, two = pair.one, pair.two
     image = both.left.image
+    if image.type == ET_REL:
+        inplace.decide(both, pair, found)
     if not one.alloc:
         debug.decide(both, pair, found)
         return
     if image.type == ET_REL:
         immediates.accept_object(both, pair, found)
         return
+    if both.go is not None:
+        both.go.decide(pair, found)
     addresses = both.addresses
     if one.code:
+        if not both.x86:
+            instructions_of.follow(both, pair, found)
+            return
         # Where nothing moved no pointer follows.
         if both.x86 and not both.still:
             code = both.left.sweep(one)
@@ -65,21 +74,36 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         4, 1 if tables else 4, one.addr,
         lambda s, o, ones, twos: addresses.same(one.place + s + ones, two.place + o + twos), signed=True,
     )  # fmt: skip
+    if one.name.startswith((b".ARM.exidx", b".ARM.extab")):
+        # Distances of 31 bits.
+        found.accept(
+            4, 4, one.addr,
+            lambda s, o, ones, twos: (ones >= 0) & (twos >= 0)
+            & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
+        )  # fmt: skip
     if one.name == b".eh_frame":
-        sizes = [
-            {start: stop - start - 4 for start, stop, _pointer in frames(side.data(section), image.order)}
-            for side, section in ((both.left, one), (both.right, two))
-        ]
-        found.accept_fields(
-            np.array(sorted(sizes[0]), np.int64),
-            lambda s, o, ones, twos: np.array(
-                [
-                    sizes[0].get(i) == a and sizes[1].get(j) == b
-                    for i, j, a, b in zip(s.tolist(), o.tolist(), ones.tolist(), twos.tolist(), strict=True)
-                ],
-                bool,
-            ),
-        )
+        if both.arranged and found.open.any():
+            _filled_up(both, pair, found)
+        grown = _grown(both)
+        if grown:
+            order: Literal["little", "big"] = "little" if image.order == "<" else "big"
+            data = both.left.data(one)
+            lengths = {}
+            for start, stop, pointer in frames(data, image.order):
+                if pointer > 0 and stop - start >= 16:
+                    first = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + one.place + start + 8
+                    if first in grown:
+                        lengths[start + 12] = grown[first]
+            found.accept_fields(
+                np.array(sorted(lengths), np.int64),
+                lambda s, _o, ones, twos: np.array(
+                    [
+                        lengths.get(at) == (a, b)
+                        for at, a, b in zip(s.tolist(), ones.tolist(), twos.tolist(), strict=True)
+                    ],
+                    bool,
+                ),
+            )
         # Each record's distance to its CIE, where records before it grew.
         found.accept(
             4,
@@ -88,35 +112,42 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
             signed=True,
         )
-    if not one.flags & SHF_WRITE:
+    if not one.flags & 1:
         jump_tables(both, pair, found)
 
 
 def jump_tables(both: Both, pair: Pair, found: Differing) -> None:
-    """Accept entries of tables of x86: distances into code or to texts from where code refers to the table."""
+    """Accept entries of tables: distances into code or to texts from where code refers to the table."""
     one, two = pair.one, pair.two
-    if not found.open.any() or not both.x86:
+    if not found.open.any() or not both.family:
         return
-    addresses = both.addresses
+    image, addresses = both.left.image, both.addresses
     begins = both.left.references(one)
     if len(begins):
+
+        def into(targets: Any) -> Any:
+            found_in = np.zeros(len(targets), bool)
+            for other in both.pairs:
+                if other.one.code:
+                    found_in |= (targets >= other.one.place) & (targets < other.one.place + other.one.size)
+            return found_in
 
         def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
             index = np.searchsorted(begins, starts, "right") - 1
             start = begins[np.maximum(index, 0)]
             begin = both.pieces(pair).to(start)
-            code = np.zeros(len(starts), bool)
-            for other in both.pairs:
-                if other.one.code:
-                    target = one.place + start + ones
-                    code |= (target >= other.one.place) & (target < other.one.place + other.one.size)
+            target = one.place + start + ones
             fits = (index >= 0) & (begin >= 0)
             fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
-            for number in np.flatnonzero(fits & ~code)[:LENGTHS_MAX].tolist():
-                code[number] = _texts(both, int(start[number] + ones[number]) + one.place)
-            return fits & code
+            found_in = into(target)
+            for number in np.flatnonzero(fits & ~found_in)[:LENGTHS_MAX].tolist():
+                found_in[number] = _texts(both, int(start[number] + ones[number]) + one.place)
+            return fits & found_in
 
         found.accept(4, 4, one.addr, entries, signed=True)
+        if image.type == ET_EXEC and image.machine == EM_RISCV:
+            # Addresses of half a word, where all of them fit into it.
+            found.accept(4, 4, one.addr, lambda s, _o, ones, twos: (s >= begins[0]) & into(ones) & addresses.same(ones, twos))  # fmt: skip
 
 
 def _texts(both: Both, address: int) -> bool:
@@ -127,6 +158,32 @@ def _texts(both: Both, address: int) -> bool:
     data, at = both.left.data(target.one), address - target.one.addr
     text = data[at : at + 64].split(b"\0")[0]
     return len(text) >= TEXT_MIN and texts(text, text)
+
+
+def _grown(both: Both) -> dict[int, tuple[int, int]]:
+    """Return both sizes of functions that have another size on each side, by left address: told at the function."""
+    return {
+        piece.l0 + pair.one.place: (piece.l1 - piece.l0, piece.r1 - piece.r0)
+        for pair in both.pairs
+        if pair.one.code and pair.one.stored and pair.two.stored and pair.one.alloc
+        for piece in both.pieces(pair).pieces
+        if piece.name is not None and not piece.equal and piece.r1 > piece.r0
+    }
+
+
+def _filled_up(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept the lengths of frame records that are filled up with zeros on one side: the last ones of their inputs."""
+    order = both.left.image.order
+    sizes = [
+        {start: stop - start - 4 for start, stop, pointer in frames(side.data(section), order) if pointer > 0}
+        for side, section in ((both.left, pair.one), (both.right, pair.two))
+    ]
+
+    def lengths(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+        rows = zip(starts.tolist(), others.tolist(), ones.tolist(), twos.tolist(), strict=True)
+        return np.array([sizes[0].get(i) == a and sizes[1].get(j) == b for i, j, a, b in rows], bool)
+
+    found.accept_fields(np.array(sorted(sizes[0]), np.int64), lengths)
 
 
 def _numbers(both: Both) -> Any:

@@ -2,19 +2,24 @@
 
 import re
 from bisect import bisect_right
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from reprodiff.budget import Budget
+from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.linkage import entries
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
     EM_386,
+    EM_ARM,
     EM_X86_64,
     ET_REL,
     SHF_TLS,
@@ -22,6 +27,7 @@ from reprodiff.formats.elf.names import (
     SHT_NOBITS,
     SHT_NULL,
     SHT_PROGBITS,
+    SHT_SYMTAB,
 )
 from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
@@ -38,9 +44,11 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
-from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
+from reprodiff.formats.elf.units import abbreviations, based, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
+# How far from the data that it serves a global pointer is: half of what 12 or 16 bits reach.
+POINTER_FAR = (-0x800, 0x800, -0x8000)
 # What link-time optimization and section names of one translation unit end in.
 HASH = re.compile(rb"\.[0-9a-f]{8,16}(?:\.[0-9a-f]{8,16})?$")
 
@@ -61,10 +69,10 @@ class Pair:
     def known(self) -> bool:
         return self._pieces is not None
 
-    def take(self, pieces: list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
+    def take(self, pieces: Pieces | list[Piece] | None, left: bytes = b"", right: bytes = b"") -> None:
         """Take a map that was made elsewhere; left, right: the bytes of the sections."""
         if pieces is not None:
-            self._pieces = Pieces(pieces, left, right)
+            self._pieces = pieces if isinstance(pieces, Pieces) else Pieces(pieces, left, right)
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
@@ -133,7 +141,7 @@ class Pair:
                 return Pieces(identity(len(a), len(b)))
             return Pieces(self._constants(left, right, permuted(by_content(a, b), a, b), a, b), a, b)
         if one.name.startswith(b".debug_") and len(a) != len(b):
-            return Pieces(_by_units(a, b, left.image.order), a, b)
+            return Pieces(_by_units(a, b, left.image.order, one.name == b".debug_line"), a, b)
         return Pieces(identity(len(a), len(b)) if len(a) == len(b) else by_content(a, b), a, b)
 
     def _by_symbols(self, left: Side, right: Side) -> list[Piece]:
@@ -143,8 +151,10 @@ class Pair:
     def _objects(self, left: Side, right: Side, a: bytes, b: bytes) -> list[Piece]:
         """Objects by their symbols, and what lies between them by content."""
         found: list[Piece] = []
+        # What no size says the end of is not all one object.
+        endless = {symbol.start for symbol in left.named(self.one) if not symbol.size}
         for piece in self._by_symbols(left, right):
-            if piece.name is None and piece.l1 > piece.l0 and piece.r1 > piece.r0:
+            if (piece.name is None or piece.l0 in endless) and piece.l1 > piece.l0 and piece.r1 > piece.r0:
                 found += [
                     Piece(piece.l0 + p.l0, piece.l0 + p.l1, piece.r0 + p.r0, piece.r0 + p.r1)
                     for p in by_content(a[piece.l0 : piece.l1], b[piece.r0 : piece.r1])
@@ -155,24 +165,29 @@ class Pair:
         return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
-        if left.named(self.one) and right.named(self.two):
+        names = left.named(self.one), right.named(self.two)
+        ones, twos = left.functions(self.one), right.functions(self.two)
+        # A few names, of a file without symbols but those that it exports, leave most functions without one.
+        few = left.stripped and right.stripped and len(names[0]) < len(ones) and len(names[1]) < len(twos)
+        if all(names) and not few:
             return self._by_symbols(left, right)
-        ones, twos = left.ranges(self.one), right.ranges(self.two)
         if not ones or not twos:
             return identity(self.one.size, self.two.size)
-        from reprodiff.formats.elf.functions import alike
+        from reprodiff.formats.elf.functions import alike, called
 
         rows = alike(left, right, self.one, self.two, ones, twos)
+        if all(names):
+            rows = called(rows, names)
         found, self.moved = by_symbols(rows[0], rows[1], self.one.size, self.two.size)
         return found
 
 
-def _by_units(a: bytes, b: bytes, order: str) -> list[Piece]:
+def _by_units(a: bytes, b: bytes, order: str, lines: bool) -> list[Piece]:
     """Align the units of a DWARF section in order, and what they hold by content."""
     ones, twos = rows_of_units(a, order), rows_of_units(b, order)
     if len(ones) != len(twos) or not ones:
         return by_content(a, b)
-    return joined(inside_units(a, b, list(zip(ones, twos, strict=True))))
+    return joined(inside_units(a, b, list(zip(ones, twos, strict=True)), lines))
 
 
 class Both:
@@ -187,11 +202,17 @@ class Both:
         self.by_index = {pair.one.number: pair for pair in self.pairs}
         self._addresses: Addresses | None = None
         self._still: bool | None = None
+        self.family = self.left.family
+        self._pointed: bool | None = None
         self._arranged = False
         # Places of left references to the end of what moved, and to texts that are stored twice.
         self.ends = np.zeros(0, np.int64)
         self.copies = np.zeros(0, np.int64)
         self._names: dict[bytes, bytes] | None = None
+        self._go: list[Any] = []
+        if go_program(left) and go_program(right):
+            named = [any(s.type == SHT_SYMTAB for s in image.sections) for image in (left, right)]
+            self.left.by_table = self.right.by_table = named[0] != named[1]
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     @property
@@ -215,6 +236,11 @@ class Both:
                 pair.take(self._units(pair))
             elif pair.one.name == b".got":
                 pair.take(slots(self, pair))
+            elif pair.one.name == b".got.plt":
+                pair.take(entries(self, pair))
+            elif self.go is not None:
+                pair.agree(self.left, self.right)
+                pair.take(self.go.pieces(pair))
         known = pair.known
         found = pair.pieces(self.left, self.right)
         if not known and _constant(pair):
@@ -228,10 +254,13 @@ class Both:
 
     def _arrange(self) -> None:
         """Make the maps of all that is loaded at once where functions or objects stand in another order."""
-        if self.left.image.type == ET_REL:
+        # Go sorts its strings and tables by length: that moves them, and their own table says what is which.
+        if self.left.image.type == ET_REL or go_program(self.left.image):
             return
         code = self._code()
         for pair in code:
+            if pair.one.name.startswith(b".plt") and not pair.known:
+                pair.take(entries(self, pair))
             pair.pieces(self.left, self.right)
         if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
             from reprodiff.formats.elf.arrange import arrange
@@ -246,6 +275,18 @@ class Both:
         homes = {symbol.key: symbol.start for symbol in self.right.named(pair.two)}
         places = [homes[symbol.key] for symbol in self.left.named(pair.one) if symbol.key in homes]
         return any(one > two for one, two in pairwise(places))
+
+    @property
+    def go(self) -> Any:
+        """What two Go programs say about themselves, None where they are none (`go.program.Go`)."""
+        if not self._go:
+            self._go.append(None)
+            if go_program(self.left.image) and go_program(self.right.image):
+                from reprodiff.formats.elf.go.program import Go
+
+                with suppress(FormatError, ValueError, IndexError):
+                    self._go[0] = Go(self)
+        return self._go[0]
 
     def _code(self) -> list[Pair]:
         """Return the pairs of code, whatever tables say that they are code."""
@@ -313,12 +354,16 @@ class Both:
             if piece.name is not None and piece.r1 > piece.r0
         }
         image = self.left.image
-        if pair.one.name == b".debug_abbrev":
-            info = self.pair(b".debug_info")
-            if info is None or not info.one.stored or not info.two.stored:
-                return None
-            data = [(side.data(s), side.data(t)) for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))]
-            return abbreviations(data[0], data[1], image.order, self.pieces(info))
+        through = {b".debug_abbrev": abbreviations, b".debug_str_offsets": based}.get(pair.one.name)
+        info = self.pair(b".debug_info")
+        if through is not None and info is not None and info.one.stored and info.two.stored:
+            data = [
+                (side.data(first), side.data(second))
+                for side, first, second in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
+            ]
+            found = through(data[0], data[1], image.order, self.pieces(info))
+            if found is not None or through is abbreviations:
+                return found
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:
@@ -391,8 +436,32 @@ class Both:
             size = self.left.image.layout.header.size
             if heads[0] is not None and heads[1] is not None and all(p[0] >= heads[0] + size for p in parts):
                 parts.append((heads[0], size, heads[1], size, Pieces(identity(size, size))))
-            self._addresses = Addresses(parts)
+            odd = [(p.one.addr, p.one.size) for p in self.pairs if p.one.code and self.left.image.machine == EM_ARM]
+            found = Addresses(parts, odd)
+            pointer = self._pointer(found)
+            self._addresses = Addresses([*parts, pointer], odd) if pointer else found
         return self._addresses
+
+    def _pointer(self, addresses: Addresses) -> tuple[int, int, int, int, Pieces] | None:
+        """Return the global pointers of both sides as a part of the map where they lie in no section."""
+        one, two = self.left.pointer, self.right.pointer
+        if addresses.covered(np.array([one], np.int64))[0] or not self._pointing(addresses):
+            return None
+        return one, 1, two, 1, Pieces(identity(1, 1))
+
+    def _pointing(self, addresses: Addresses) -> bool:
+        """Tell whether the global pointers of both sides are as far behind or before what corresponds as linkers place
+        them."""
+        one, two = self.left.pointer, self.right.pointer
+        return bool(one and two) and any(addresses.one(one + far, two + far) for far in POINTER_FAR)
+
+    def reaches(self, ones: Any, twos: Any) -> Any:
+        """Tell of the targets of references whether they are the global pointers of both sides, if these correspond."""
+        if self._pointed is None:
+            self._pointed = self._pointing(self.addresses)
+        if not self._pointed:
+            return np.zeros(len(ones), bool)
+        return (ones == self.left.pointer) & (twos == self.right.pointer)
 
 
 def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:

@@ -13,8 +13,13 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
+    EM_386,
+    EM_S390,
+    EM_X86_64,
     ET_REL,
+    MAPPED,
     RELATIVE,
+    SHN_ABS,
     SHN_LORESERVE,
     SHT_FINI_ARRAY,
     SHT_INIT_ARRAY,
@@ -28,9 +33,12 @@ from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.spans import differing
 
-# What lies between the place that x86 counts from and the field: the field itself, and an immediate behind it.
-BEHIND = (0, 4, 5, 6, 8)
+# What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
+# it; on S/390 the operation code before it.
+BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
 SHOWN_MAX = 2000
+# Tables of exceptions are numbered in the order of their functions.
+NUMBERED = re.compile(rb"(?<=^GCC_except_table)\d+$")
 # What the symbol of a unit of debug information ends in, in programs that were optimized when linked.
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 # Entries that are told one by one; the rest of a column is one change.
@@ -90,6 +98,8 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
         for table, text in ((a, names.left), (b, names.right))
     ]
     texts[0] = [both.names.get(text, text) for text in texts[0]]
+    if both.arranged:
+        texts = [[NUMBERED.sub(b"", text) for text in side] for side in texts]
     for table, calls, index in ((a, texts[0], left.image), (b, texts[1], right.image)):
         counted: dict[Any, int] = {}
         found = []
@@ -148,8 +158,8 @@ def _digested(names: Names, tables: Any, keys: Any, found: list[tuple[int, int]]
 
 def _permuted(names: Names, a: Any, b: Any, same: Any) -> bool:
     odd = np.flatnonzero(~same)
-    ones = sorted(string(names.left, int(a["st_name"][i])) for i in odd)
-    return ones == sorted(string(names.right, int(b["st_name"][i])) for i in odd)
+    ones = sorted(DIGEST.sub(b"", string(names.left, int(a["st_name"][i]))) for i in odd)
+    return ones == sorted(DIGEST.sub(b"", string(names.right, int(b["st_name"][i]))) for i in odd)
 
 
 def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
@@ -168,8 +178,13 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         if one < SHN_LORESERVE and two < SHN_LORESERVE:
             indexes[one] = two
     indexes[0], indexes[SHN_LORESERVE:] = 0, np.arange(SHN_LORESERVE, 0x10001)
+    called = names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64))
+    if both.arranged:
+        for index in np.flatnonzero(~called)[:SHOWN_MAX].tolist():
+            texts = string(names.left, int(x["st_name"][index])), string(names.right, int(y["st_name"][index]))
+            called[index] = all(NUMBERED.search(text) for text in texts)
     good = {
-        "st_name": names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64)),
+        "st_name": called,
         "st_info": x["st_info"] == y["st_info"],
         "st_other": x["st_other"] == y["st_other"],
         "st_shndx": indexes[x["st_shndx"]] == y["st_shndx"],
@@ -259,6 +274,11 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     relative = both.left.image.type == ET_REL
     found = (one == two) & ((x["st_shndx"] == 0) | (x["st_shndx"] >= SHN_LORESERVE))
     local = relative | (((x["st_info"] & 15) == STT_TLS) & ((y["st_info"] & 15) == STT_TLS))
+    if not relative:
+        # Nor is what is not loaded: its symbols count from its start.
+        apart = np.zeros(0x10000, bool)
+        apart[[p.one.number for p in both.pairs if not p.one.alloc and p.one.number < SHN_LORESERVE]] = True
+        local = local | apart[x["st_shndx"]]
     inside = (x["st_shndx"] > 0) & (x["st_shndx"] < SHN_LORESERVE)
     found |= inside & ~local & both.addresses.same(one, two) if not relative else False
     # A function of a library whose address is that of its entry in the linkage table.
@@ -277,7 +297,48 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
         ends = (one == two) & inside & ~np.isin(one, _covered(both, one))
-        found |= ends
+        found |= _within(
+            both, x, y, np.flatnonzero(inside & ~local & ~found & (x["st_info"] == 0) & (y["st_info"] == 0))
+        )
+        found |= ends | (inside & ~local & _behind(both, x, y))
+        # Some linkers place _DYNAMIC and their like in no section.
+        found |= (x["st_shndx"] == SHN_ABS) & (y["st_shndx"] == SHN_ABS) & both.addresses.same(one, two)
+    return found
+
+
+def _within(both: Both, x: Any, y: Any, chosen: Any) -> Any:
+    """Tell which labels lie in a function of code that is another one on the right, on both sides: they say where it has
+    data or another kind of code, and what became of it is told there."""
+    found = np.zeros(len(x), bool)
+    if both.left.image.machine not in MAPPED:
+        return found
+    for index in chosen.tolist():
+        pair = both.by_index.get(int(x["st_shndx"][index]))
+        if pair is not None and pair.one.code:
+            offset, other = int(x["st_value"][index]) - pair.one.addr, int(y["st_value"][index]) - pair.two.addr
+            piece = both.pieces(pair).find(offset)
+            found[index] = piece is not None and not piece.equal and piece.r0 <= other < piece.r1
+    return found
+
+
+def _behind(both: Both, x: Any, y: Any) -> Any:
+    """Tell which symbols have the end of their section as value, up to the next multiple of 8: _end on some machines;
+    and those of sections that have its start."""
+    found = np.zeros(len(x), bool)
+    count = len(both.left.image.sections)
+    starts, ends = np.zeros((2, max(count, 1)), np.int64), np.zeros((2, max(count, 1)), np.int64)
+    for pair in both.pairs:
+        starts[:, pair.one.number] = pair.one.place, pair.two.place
+        ends[:, pair.one.number] = pair.one.place + pair.one.size, pair.two.place + pair.two.size
+    known = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == 0))
+    index = x["st_shndx"][known]
+    one, two = _signed(x["st_value"])[known], _signed(y["st_value"])[known]
+    found[known] = (one == (ends[0][index] + 7 & ~7)) & (two == (ends[1][index] + 7 & ~7))
+    whole = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == STT_SECTION))
+    index = x["st_shndx"][whole]
+    found[whole] = (_signed(x["st_value"])[whole] == starts[0][index]) & (
+        _signed(y["st_value"])[whole] == starts[1][index]
+    )
     return found
 
 
@@ -326,7 +387,12 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     if len(a) != len(b):
         ones, twos = _by_place(both, pair, a, b)
     elif left.type != ET_REL and not _places(both, pair, a, b).all():
-        ones, twos = _sorted_places(both, a, b)
+        kinds = [row["r_info"].astype(np.uint64).astype(object).tolist() for row in (a, b)]
+        if mapped is not None and len(mapped):
+            # What both are for, by the right side's symbols.
+            bits = int(shift)
+            kinds[0] = [int(mapped[min(k >> bits, len(mapped) - 1)]) << bits | k & (1 << bits) - 1 for k in kinds[0]]
+        ones, twos = _sorted_places(both, a, b, kinds)
     x, y = a[ones], b[twos]
     numbers = (
         (x["r_info"].astype(np.uint64) >> shift).astype(np.int64),
@@ -338,7 +404,9 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         same = numbers[0] == numbers[1]
     else:
         same = np.where(numbers[0] < len(mapped), mapped[np.minimum(numbers[0], len(mapped) - 1)], -1) == numbers[1]
-    good = {"r_offset": _places(both, pair, x, y), "r_info": same & (types[0] == types[1])}
+    # An entry of nothing but zeros applies nowhere.
+    nowhere = (types[0] == 0) & (types[1] == 0) & (x["r_offset"] == 0) & (y["r_offset"] == 0)
+    good = {"r_offset": _places(both, pair, x, y) | nowhere, "r_info": same & (types[0] == types[1])}
     if kind == "rela":
         good["r_addend"] = _addends(both, symbols_pair, x, y, numbers[0], types[0])
         _initialisers(walk, both, x, y, types[0], good)
@@ -387,20 +455,34 @@ def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:
     return one == two if target is None else both.pieces(target).to(one) == two
 
 
-def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
-    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table."""
+def _sorted_places(both: Both, a: Any, b: Any, kinds: list[list[int]]) -> tuple[Any, Any]:
+    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table.
+
+    kinds: types and symbols, as numbers of the right side.
+    """
     one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
     moved = both.addresses.to(one)
     lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
     if (moved[lefts] == two[rights]).all():
         order = np.argsort(lefts, kind="stable")
         return np.arange(len(a)), rights[order]
-    # What is left over stays in order.
-    places = {place: index for index, place in enumerate(two.tolist())}
-    twins = [places.pop(place, -1) for place in moved.tolist()]
-    if 2 * twins.count(-1) > len(twins):
+    # What stayed in its place is itself; then by place and what is there, then by one of them; what is left over stays
+    # in order.
+    stays = (moved == two).tolist()
+    twins = [index if stay else -1 for index, stay in enumerate(stays)]
+    free = {index for index, stay in enumerate(stays) if not stay}
+    columns = [list(zip(places.tolist(), kind, strict=True)) for places, kind in ((moved, kinds[0]), (two, kinds[1]))]
+    for chosen in (slice(0, 2), slice(0, 1), slice(1, 2)) if both.arranged else (slice(0, 1),):
+        there: dict[Any, list[int]] = {}
+        for j in sorted(free, reverse=True):
+            there.setdefault(columns[1][j][chosen], []).append(j)
+        for i, twin in enumerate(twins):
+            if twin < 0 and there.get(columns[0][i][chosen]):
+                twins[i] = there[columns[0][i][chosen]].pop()
+                free.discard(twins[i])
+    if not both.arranged and 2 * twins.count(-1) > len(twins):
         return np.arange(len(a)), np.arange(len(b))
-    rest = iter(sorted(set(range(len(b))) - set(twins)))
+    rest = iter(sorted(free))
     return np.arange(len(a)), np.array([next(rest) if twin < 0 else twin for twin in twins], np.int64)
 
 
@@ -426,7 +508,10 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
     image = both.left.image
     if image.type != ET_REL:
         relative = np.isin(types, RELATIVE.get(image.machine, ()))
-        return np.where(relative, both.addresses.same(one, two) | ((one == two) & (one == 0)), one == two)
+        same = both.addresses.same(one, two) | both.reaches(one, two)
+        # What leads to no section did not move.
+        same |= (one == two) & ((one == 0) | ~np.isin(one, _covered(both, one)))
+        return np.where(relative, same, one == two)
     found = one == two
     if table is None:
         return found
@@ -440,7 +525,7 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         here = sections == index
         pieces = both.pieces(pair)
         hit = np.zeros(len(x), bool)
-        for behind in BEHIND:
+        for behind in BEHIND.get(image.machine, (0,)):
             hit |= pieces.to(one + behind) == two + behind
         found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found

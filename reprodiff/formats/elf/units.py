@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.dwarf import units
+from reprodiff.formats.elf.linehead import align
 from reprodiff.formats.elf.pieces import PRINTED, Piece, by_content
 from reprodiff.formats.elf.words import gather
 
@@ -16,6 +17,8 @@ STEP = 1 << 20
 ALIKE_MAX = 1 << 26
 # Larger units are not searched for addresses as long as something else tells them apart.
 SMALL = 1 << 14
+# How far from its start the first entry of a unit has its bases.
+NEAR = 96
 
 
 def rows_of_units(data: bytes, order: str) -> list[Range]:
@@ -24,12 +27,16 @@ def rows_of_units(data: bytes, order: str) -> list[Range]:
     return found if found and found[-1][1] == len(data) else []
 
 
-def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]]) -> list[Piece]:
-    """Align what units that correspond hold by content."""
+def inside_units(a: bytes, b: bytes, pairs: list[tuple[Range, Range]], lines: bool = False) -> list[Piece]:
+    """Align what units that correspond hold by content; lines: they are those of .debug_line."""
     found: list[Piece] = []
     for (a0, a1), (b0, b1) in pairs:
         if a1 - a0 == b1 - b0:
             found.append(Piece(a0, a1, b0, b1))
+            continue
+        inside = align(a, (a0, a1), b, (b0, b1)) if lines else None
+        if inside is not None:
+            found += inside
             continue
         found.append(Piece(a0, a0 + 4, b0, b0 + 4))
         found += [
@@ -89,15 +96,18 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
         views = [[np.frombuffer(data, np.uint8, size, rows[k][0]) for k in group]
                  for data, rows, group in ((a, ones, here), (b, twos, there))]  # fmt: skip
         several = size <= SMALL and len(here) > 1
-        held = [Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter() for i in here]
+        held = [
+            Counter(functions[at] for at in _held(a, ones[i], word, order, lefts)) if several else Counter()
+            for i in here
+        ]
         others = [Counter(_held(b, twos[j], word, order, rights)) if several else Counter() for j in there]
         scores = [
             ((held[x] & others[y]).total(), int((one == two).sum()), -abs(x - y), i, j)
             for x, (i, one) in enumerate(zip(here, views[0], strict=True))
             for y, (j, two) in enumerate(zip(there, views[1], strict=True))
         ]
-        for votes, score, _near, i, j in sorted(scores, reverse=True):
-            if (votes or 2 * score >= size) and i not in twin and j not in taken:
+        for shared, score, _near, i, j in sorted(scores, reverse=True):
+            if (shared or 2 * score >= size) and i not in twin and j not in taken:
                 pair(i, j)
     homes: dict[int, int] = {}
     for j in sorted(set(range(len(twos))) - taken):
@@ -116,6 +126,35 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
     if all(i == j for i, j in twin.items()):
         return None
     return joined(inside_units(a, b, [(ones[i], twos[twin[i]]) for i in range(len(ones))]))
+
+
+def based(left: tuple[bytes, bytes], right: tuple[bytes, bytes], order: str, pieces: Any) -> list[Piece] | None:
+    """Align units whose first entry the units of .debug_info name near their own start (DW_AT_str_offsets_base): as those
+    correspond. left, right: (.debug_info, the other section); pieces: the map of the first."""
+    sides = []
+    for info, other in (left, right):
+        rows = rows_of_units(other, order)
+        # Behind length, version and padding (7.26).
+        bases = {start + 8: (start, stop) for start, stop in rows}
+        found = {}
+        for start, stop in rows_of_units(info, order):
+            view = np.frombuffer(info[start + 11 : min(start + 11 + NEAR, stop)], np.uint8)
+            values = gather(view, np.arange(max(len(view) - 3, 0)), 4, order, signed=False).tolist()
+            found[start] = next((bases[value] for value in values if value in bases), None)
+        used = [row for row in found.values() if row is not None]
+        if sorted(used) != sorted(rows) or not rows:
+            return None
+        sides.append(found)
+    firsts = list(sides[0])
+    moved = pieces.to(np.array(firsts, np.int64)).tolist()
+    rows_found = []
+    for one, two in zip(firsts, moved, strict=True):
+        a, b = sides[0][one], sides[1].get(two)
+        if (a is None) != (b is None):
+            return None
+        if a is not None and b is not None:
+            rows_found.append((a, b))
+    return joined(inside_units(left[1], right[1], sorted(rows_found)))
 
 
 def abbreviations(left: tuple[bytes, bytes], right: tuple[bytes, bytes], order: str, pieces: Any) -> list[Piece] | None:

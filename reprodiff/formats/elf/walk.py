@@ -7,6 +7,8 @@ from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import audit, contents, dynamic, embedded, headers, metadata, tables
+from reprodiff.formats.elf.go import buildinfo
+from reprodiff.formats.elf.go.pclntab import RECORD
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     DT_RPATH,
@@ -19,6 +21,7 @@ from reprodiff.formats.elf.names import (
     SHT_GNU_VERSYM,
     SHT_HASH,
     SHT_NOTE,
+    SHT_PROGBITS,
     SHT_REL,
     SHT_RELA,
     SHT_RELR,
@@ -27,6 +30,7 @@ from reprodiff.formats.elf.names import (
 )
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.turned import Turned, ordered
+from reprodiff.formats.elf.unmoved import unmoved
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, children
 
@@ -117,14 +121,24 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if one.code and one.alloc:
         contents.stale(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
     check = _TABLES.get(one.type)
+    go = both.go
+    if go is not None and pair is go.pair:
+        if left != right or not both.still:
+            go.compare(walk, where, contents.Stream(left, right, one.offset, two.offset))
+        if go.alone:
+            return
+    if one.alloc and one.type == SHT_PROGBITS:
+        unmoved(walk, both, pair, where, (left, right), (one.offset, two.offset))
     # Equal bytes of which parts correspond to others are not equal.
     moved = both.arranged and not both.pieces(pair).identity
     if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
         return
-    if one.type == SHT_NOTE or one.name == b".gnu_debuglink":
+    if one.name == RECORD and buildinfo.compare(walk, where, contents.Stream(left, right, one.offset, two.offset)):
+        pass
+    elif one.type == SHT_NOTE or one.name == b".gnu_debuglink":
         walk.nodes(a, b, where, ())
-    elif one.name == b".eh_frame_hdr" and len(left) == len(right) and dynamic.lookup_moved(both, pair):
+    elif one.name == b".eh_frame_hdr" and dynamic.lookup_moved(both, pair):
         walk.put_follow(where, (), (one.offset, one.offset + one.size), (two.offset, two.offset + two.size), RAW)
     elif check is not None:
         check(walk, both, pair, where)

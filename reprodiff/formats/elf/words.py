@@ -15,6 +15,14 @@ from reprodiff.formats.elf.pieces import Pieces
 Check: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 
+# So many words are looked at together: what is made of them on the way takes some hundred bytes for each.
+PART = 1 << 18
+
+
+def _parts(chosen: Any) -> list[Any]:
+    return [chosen[at : at + PART] for at in range(0, len(chosen), PART)]
+
+
 def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
     """Return the integers of `width` bytes at offsets of a byte array, as int64 (two's complement for 8 bytes)."""
     value = np.zeros(len(starts), np.uint64)
@@ -58,9 +66,10 @@ class Differing:
             chosen = np.flatnonzero(self.open)
             if not len(chosen):
                 return
-            one, two = self.one[chosen], self.two[chosen]
-            off = (one + base % align) % align if back < 0 else back
-            self._try(chosen, one - off, two - off, width, check, signed)
+            for part in _parts(chosen):
+                one, two = self.one[part], self.two[part]
+                off = (one + base % align) % align if back < 0 else back
+                self._try(part, one - off, two - off, width, check, signed)
 
     def _try(self, chosen: Any, starts: Any, others: Any, width: int, check: Check, signed: bool) -> None:
         whole = (starts >= 0) & (others >= 0) & (starts + width <= len(self.left)) & (others + width <= len(self.right))
@@ -84,9 +93,19 @@ class Differing:
         chosen, off = chosen[inside], off[inside]
         self._try(chosen, self.one[chosen] - off, self.two[chosen] - off, width, check, True)
 
+    def close_words(self, at: Any, size: Any) -> None:
+        """Take the bytes of words at offsets of the left side, in order, as explained."""
+        if len(at):
+            index = np.searchsorted(at, self.one, "right") - 1
+            self.open &= (index < 0) | (self.one - at[np.maximum(index, 0)] >= size[np.maximum(index, 0)])
+
     def close(self, start: int, stop: int) -> None:
         """Take what differs in a range of left offsets as explained."""
         self.open[(self.one >= start) & (self.one < stop)] = False
+
+    def drop(self, chosen: Any) -> None:
+        """Leave out bytes that are told of elsewhere; chosen: which, as an array of truths."""
+        self.one, self.two, self.open = self.one[~chosen], self.two[~chosen], self.open[~chosen]
 
     @property
     def explained(self) -> int:
@@ -106,8 +125,11 @@ class Differing:
 class Addresses:
     """The map of the address spaces: every allocated section pair in one table."""
 
-    def __init__(self, parts: list[tuple[int, int, int, int, Pieces]]) -> None:
-        """parts: (left address, left size, right address, right size, map) of the sections."""
+    def __init__(
+        self, parts: list[tuple[int, int, int, int, Pieces]], odd: list[tuple[int, int]] | None = None
+    ) -> None:
+        """parts: (left address, left size, right address, right size, map) of the sections; odd: (left address, size)
+        of those in which the lowest bit of an address is none of it."""
         parts = sorted((p for p in parts if len(p[4].pieces)), key=lambda p: p[0])
         self.starts = _join([p[4].starts + p[0] for p in parts])
         self.lengths = _join([p[4].lengths for p in parts])
@@ -115,6 +137,7 @@ class Addresses:
         self.others = _join([p[4].others for p in parts])
         self.alike = _join([p[4].alike for p in parts]).astype(bool)
         self.tails = _join([p[4].tails for p in parts])
+        self.odd = odd or []
         ends: dict[int, int] = {p[0] + p[1]: p[2] + p[3] for p in parts}
         self.ends = np.array(sorted(ends), np.int64)
         self.right_ends = np.array([ends[end] for end in sorted(ends)], np.int64)
@@ -124,6 +147,14 @@ class Addresses:
 
     def same(self, one: Any, two: Any) -> Any:
         """Tell of pairs of addresses, as arrays, whether they are the same place."""
+        found = self._same(one, two)
+        for start, size in self.odd:
+            chosen = np.flatnonzero(~found & (one & two & 1 != 0) & (one > start) & (one <= start + size))
+            if len(chosen):
+                found[chosen] = self._same(one[chosen] - 1, two[chosen] - 1)
+        return found
+
+    def _same(self, one: Any, two: Any) -> Any:
         if not len(self.starts):
             return np.zeros(len(one), bool)
         index = np.maximum(np.searchsorted(self.starts, one, "right") - 1, 0)

@@ -5,24 +5,17 @@ counts as a displacement only where an instruction says so. Data between functio
 found to be no displacement stays a change.
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-NONE, BRANCH, RIP, ABSOLUTE = 0, 1, 2, 3
+from reprodiff.formats.elf import instructions
+from reprodiff.formats.elf.instructions import Family, Fields, Marks, Read, nothing, signed
 
+NONE, BRANCH, RIP, ABSOLUTE = 0, instructions.BRANCH, instructions.DATA, instructions.ABSOLUTE
 # More than an instruction has behind its first byte, so that looking ahead never leaves the bytes.
 MARGIN = 16
-
-
-class Fields(NamedTuple):
-    """What the instructions of a stretch hold, as arrays: offsets of 4-byte words, BRANCH, RIP or ABSOLUTE, and the
-    end of the instruction, from which displacements count. starts: offsets of all instructions."""
-
-    at: Any
-    kind: Any
-    end: Any
-    starts: Any
 
 
 def _set(*ranges: tuple[int, int] | int) -> Any:
@@ -170,8 +163,7 @@ def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
     Each start is followed to the next one, or to the end.
     """
     if not code:
-        empty = np.zeros(0, np.int64)
-        return Fields(empty, empty, empty, empty)
+        return nothing()
     numbers = _instructions(code, wide)
     steps = (numbers & 31).astype(np.uint8).tobytes()
     found: list[int] = []
@@ -188,4 +180,27 @@ def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
     end = at + (there & 31)
     at = at + (there >> _FIELD & 31)
     whole = end <= len(code)
-    return Fields(at[whole], (there >> _KIND)[whole], end[whole], places)
+    return filled(at[whole], (there >> _KIND)[whole], end[whole], places)
+
+
+def filled(at: Any, kind: Any, end: Any, starts: Any) -> Fields:
+    """Return fields of 4 bytes that count from the end of their instructions."""
+    none = np.zeros(len(at), np.int8)
+    four = none + np.int8(4)
+    return Fields(at, four, kind, none, four, none, (end - at).astype(np.int8), starts)
+
+
+def _find(code: bytes, _place: int, starts: list[int], _marks: Marks, wide: bool) -> Fields:
+    return fields(code, starts, wide)
+
+
+def _read(kind: Any, word: Any, _head: Any, base: Any, _place: Any, wide: bool) -> Read:
+    none = np.zeros(len(word), np.int64)
+    # What is RIP-relative in 64-bit code is an address in 32-bit code.
+    plain = (kind == ABSOLUTE) | (kind == RIP) if not wide else kind == ABSOLUTE
+    return Read(none, none, np.where(plain, word, base + signed(word, 32)))
+
+
+def family(wide: bool) -> Family:
+    """Return what is known of 64-bit code or of 32-bit code."""
+    return Family(partial(_find, wide=wide), partial(_read, wide=wide), 1 << 19)

@@ -6,6 +6,7 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf.code import follow
 from reprodiff.formats.elf.names import EM_X86_64
 from reprodiff.formats.elf.pieces import Pieces, Symbol, identity
 from reprodiff.formats.elf.pointers import jump_tables
@@ -95,6 +96,8 @@ def decide(both: MachoBoth, pair: Pair, found: Differing) -> None:
     if len(words) and np.array_equal(both.pieces(pair).to(words), np.array(both.right.view.targets(two), np.int64)):
         found.accept_fields(words, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     if one.code:
+        if not both.x86:
+            follow(both, pair, found)
         if both.x86 and not both.still:
             code = both.left.sweep(one)
             chosen = np.isin(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf.code import follow
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_REL, SHF_WRITE
 from reprodiff.formats.elf.pointers import jump_tables
 from reprodiff.formats.elf.sides import Pair
@@ -66,6 +67,8 @@ def decide(both: PeBoth, pair: Pair, found: Differing) -> None:
     if known_relative is not None:
         found.accept_fields(known_relative[0], at(known_relative[1], _to(both)))
     if one.code:
+        if not both.x86:
+            follow(both, pair, found)
         if both.x86 and not both.still:
             code = both.left.sweep(one)
             chosen = np.isin(code.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))

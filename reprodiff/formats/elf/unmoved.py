@@ -1,0 +1,80 @@
+"""Words of data that are the same on both sides although what they lead to is not: where functions and objects stand in
+another order, two pointers that were exchanged may have each other's old values."""
+
+from typing import Any
+
+import numpy as np
+
+from reprodiff.codecs import RAW
+from reprodiff.formats import Walk
+from reprodiff.formats.elf.names import ET_EXEC, SHF_WRITE
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.words import gather
+
+SHOWN_MAX = 64
+# Entries that a table has at least.
+ENTRIES_MIN = 3
+
+
+def unmoved(
+    walk: Walk, both: Both, pair: Pair, where: str, data: tuple[bytes, bytes], offsets: tuple[int, int]
+) -> None:
+    """Put words of data that lead elsewhere than their twins, with the same bytes; offsets: of the sections in their
+    streams."""
+    if not both.arranged or pair.one.code or not pair.one.alloc or not data[0] or not data[1]:
+        return
+    if pair.one.name.startswith((b".eh_frame", b".gcc_except_table")):
+        return
+    image = both.left.image
+    if image.type == ET_EXEC:
+        at = np.arange(-pair.one.place % image.word, len(data[0]) - image.word + 1, image.word)
+        at, others, ones, twos = _words(both, pair, data, at, image.word, False)
+        bad = (ones == twos) & both.addresses.covered(ones) & ~both.addresses.same(ones, twos)
+        _put(walk, where, at[bad], others[bad], image.word, offsets)
+    if both.x86 and not pair.one.flags & SHF_WRITE:
+        at = np.arange(-pair.one.place % 4, len(data[0]) - 3, 4)
+        _put(walk, where, *_entries(both, pair, data, at), 4, offsets)
+
+
+def _words(both: Both, pair: Pair, data: tuple[bytes, bytes], at: Any, width: int, signed: bool) -> Any:
+    """Return left offsets, right offsets and the values of words at offsets that correspond."""
+    pieces = both.pieces(pair)
+    others = pieces.to(at)
+    whole = (others >= 0) & (pieces.to(at + width - 1) == others + width - 1) & (others + width <= len(data[1]))
+    at, others = at[whole], others[whole]
+    order = both.left.image.order
+    ones, twos = (
+        gather(np.frombuffer(raw, np.uint8), places, width, order, signed)
+        for raw, places in zip(data, (at, others), strict=True)
+    )
+    return at, others, ones, twos
+
+
+def _entries(both: Both, pair: Pair, data: tuple[bytes, bytes], at: Any) -> tuple[Any, Any]:
+    """Return where on both sides entries of jump tables stand that are equal and should not be."""
+    begins = both.left.references(pair.one)
+    at, others, ones, twos = _words(both, pair, data, at, 4, True)
+    index = np.searchsorted(begins, at, "right") - 1
+    at, others, ones, twos, index = (column[index >= 0] for column in (at, others, ones, twos, index))
+    if not len(at):
+        return at, others
+    starts = begins[index]
+    rights = both.pieces(pair).to(starts)
+    lefts = pair.one.place + starts + ones
+    code = np.zeros(len(at), bool)
+    for other in both.pairs:
+        if other.one.code:
+            code |= (lefts >= other.one.place) & (lefts < other.one.place + other.one.size)
+    code &= rights >= 0
+    good = code & both.addresses.same(lefts, pair.two.place + rights + twos)
+    counts = np.bincount(index[good], minlength=len(begins))[index]
+    every = np.bincount(index[code], minlength=len(begins))[index]
+    bad = code & ~good & (ones == twos) & (counts >= ENTRIES_MIN) & (2 * counts >= every)
+    bad &= both.addresses.covered(lefts)
+    return at[bad], others[bad]
+
+
+def _put(walk: Walk, where: str, at: Any, others: Any, width: int, offsets: tuple[int, int]) -> None:
+    for one, two in list(zip(at.tolist(), others.tolist(), strict=True))[:SHOWN_MAX]:
+        spans = (one + offsets[0], one + width + offsets[0]), (two + offsets[1], two + width + offsets[1])
+        walk.put(where, (), *spans, RAW, shown=("leads to one place", "leads to another, with the same bytes"))

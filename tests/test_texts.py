@@ -1,0 +1,69 @@
+"""What two texts of a program say of their builds, and what they may differ in besides."""
+
+import pytest
+
+from normalizers.texts import random_name, said
+
+BUILDS = [
+    ("embedded-build-date-string", "origin", "Tue, 14 Nov 2023 22:13:20 +0000", "Sat, 30 Nov 2024 20:53:21 +0000"),
+    ("embedded-build-date-string", "origin", "tool (built 2023-11-14T22:13:20Z)", "tool (built 2024-11-30T20:53:21Z)"),
+    ("embedded-build-date-string", "origin", "Tue Nov 14 22:13:20 UTC 2023", "Sat Nov 30 23:53:20 CET 2024"),
+    ("embedded-build-date-string", "origin", "at Sat 30 Nov 2024 08:53:20 PM UTC", "at Sun 01 Dec 2024 08:53:20 AM UTC"),
+    ("embedded-build-date-string", "origin", "20231114221320", "20241130205321"),
+    ("embedded-build-date-string", "suspected", "v2 of 2023-11-14", "v2 of 2024-11-30"),
+    ("embedded-build-date-string", "suspected", "until 2025-01-01T00:00:00Z", "until 2035-01-01T00:00:00Z"),
+    ("timezone-shift", "origin", "2024-11-30 20:53:20 +0000", "2024-12-01 10:53:20 +1400"),
+    ("locale-messages", "suspected", "mar. 14 nov. 2023 10:00:01", "Tue Nov 14 10:00:01 2023"),
+    ("hostname", "suspected", "built on builder1-amd64", "built on node7"),
+    ("hostname", "suspected", "root@builder1", "root@builder2"),
+    ("username", "suspected", "compiled by alice", "compiled by bob"),
+    ("username", "suspected", "alice@one Linux 6.1.0-18-amd64 #1 SMP", "bob@two Linux 6.5.0-1-amd64 #1 SMP"),
+    ("kernel-version", "suspected", "Linux 6.1.0-18-amd64 x86_64", "Linux 6.5.0-0.deb12.4-amd64 x86_64"),
+    ("kernel-version", "suspected", "vermagic=6.1.0-18-amd64 SMP", "vermagic=6.1.0-21-amd64 SMP"),
+    ("vcs-describe", "suspected", "v2.4-7-g3f2a9bc", "v2.4-7-g3f2a9bc-dirty"),
+    ("vcs-describe", "suspected", "v2.4-7-g3f2a9bc", "v2.4-8-g91d04e7"),
+    ("recorded-build-flags", "origin", "-O2 -ffile-prefix-map=/build/a/b=. -g", "-O2 -ffile-prefix-map=/build/c=. -g"),
+    ("recorded-build-flags", "suspected", "gcc -O2 -g -Wall", "gcc -O2 -g -fstack-protector-strong -Wall"),
+    ("copyright-year", "suspected", "Copyright 2019-2023 X", "Copyright 2019-2024 X"),
+    ("epoch-integer-timestamp", "suspected", "stamp 1700000000", "stamp 1733000000"),
+]  # fmt: skip
+CONTENT = [
+    ("20231399", "20241130"),
+    ("Tue, 31 Feb 2023 22:13:20", "Sat, 30 Nov 2024 20:53:21"),
+    ("built 2023-11-14T22:13:20Z for x", "built 2024-11-30T20:53:21Z for y"),
+    ("no such key", "no such KEY"),
+    ("/etc/tool.conf", "/etc/tool.cfg"),
+    ("version 2.4.1", "version 2.4.2"),
+    ("v2.4-7-g3f2a9bc", "v2.5-7-g91d04e7"),
+    ("listen on 127.0.0.1", "listen on 0.0.0.0"),
+    ("expected by peer", "expected by server"),
+    ("usage: tool -a -b", "usage: other -a -b"),
+    ("Linux 6.1 is needed", "Linux 6.1 is enough"),
+    ("-ffile-prefix-map=/usr/lib/a=.", "-ffile-prefix-map=/usr/lib/b=."),
+    ("deadbeef", "deadbee1"),
+    ("abc 2023", "abc 2024"),
+    ("", "x"),
+]
+
+
+@pytest.mark.parametrize(("cause", "sure", "left", "right"), BUILDS)
+def test_what_a_build_says_of_itself(cause, sure, left, right):
+    assert said(left.encode(), right.encode()) == (cause, sure)
+    assert said(right.encode(), left.encode()) == (cause, sure)
+
+
+@pytest.mark.parametrize(("left", "right"), CONTENT)
+def test_what_is_none_of_it(left, right):
+    assert said(left.encode(), right.encode()) is None
+
+
+@pytest.mark.parametrize(("cause", "_sure", "left", "right"), BUILDS)
+def test_another_word_beside_it_is_content(cause, _sure, left, right):
+    assert said(f"{left}, twice".encode(), f"{right}, trice".encode()) is None, cause
+
+
+def test_random_names():
+    assert random_name(b"_tmp_tmp_Xa91Kd02Lp", b"_tmp_tmp_q0ZZtyM3vB")
+    assert random_name(b"/tmp/ccA8sk2P.c", b"/tmp/cczP01qq.c")
+    assert not random_name(b"tmp_buffer", b"tmp_handle")
+    assert not random_name(b"/tmp/ccA8sk2P.c", b"/tmp/cczP01qq.h")
