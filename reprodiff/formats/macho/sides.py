@@ -25,6 +25,11 @@ class MachoSide(Side):
         super().__init__(view, budget)  # type: ignore[arg-type]
         self.view = view
 
+    @property
+    def stripped(self) -> bool:
+        """Whether symbols name no function."""
+        return not any(self.named(section) for section in self.view.sections if section.code)
+
     def _symbols(self) -> dict[int, list[Symbol]]:
         found: dict[int, list[Symbol]] = {}
         seen: dict[bytes, int] = {}

@@ -38,6 +38,11 @@ class PeSide(Side):
         self._handled: Any = None
         self._parts: dict[int, list[tuple[int, int, tuple[bytes, ...]]]] | None = None
 
+    @property
+    def stripped(self) -> bool:
+        """Whether symbols name no function."""
+        return not self.view.entries
+
     def _symbols(self) -> dict[int, list[Symbol]]:
         view = self.view
         sizes: dict[int, int] = {}
@@ -133,7 +138,7 @@ class PeSide(Side):
         ]
         return np.unique(np.array(rows, np.int64))
 
-    def blank(self, section: Section) -> bytes:
+    def marked(self, section: Section) -> bytes:
         """Return the bytes of a section with one mark for whatever address stands in the places that are known."""
         data = bytearray(self.data(section))
         references = self.references_of
@@ -215,10 +220,10 @@ class PeBoth(Both):
         described: list[tuple[Span, Span]] = []
         last = 0, 0
         ends = ((len(a), len(a)), (len(b), len(b)))
-        blank = self.left.blank(one), self.right.blank(two)
+        marked = self.left.marked(one), self.right.marked(two)
         for row in [*_monotone(fixed), ends]:
             (a0, a1), (b0, b1) = row
-            found += _between(*blank, (last[0], a0, last[1], b0), parts)
+            found += _between(*marked, (last[0], a0, last[1], b0), parts)
             if a1 > a0 and b1 > b0:
                 found.append(Piece(a0, a1, b0, b1))
             if row in wanted:
