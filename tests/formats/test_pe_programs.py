@@ -11,6 +11,7 @@ import pytest
 
 from reprodiff.app import diff, diff_sources
 from reprodiff.budget import Budget
+from reprodiff.formats.elf.contents import _counts
 from reprodiff.formats.pe import literals
 from reprodiff.formats.pe.references import HIGHLOW, References, blocks
 from reprodiff.formats.pe.sides import PeBoth
@@ -196,3 +197,14 @@ def test_pieces_cover_both_sides():
                 seen[0][p.l0 : p.l1] += 1
                 seen[1][p.r0 : p.r1] += 1
             assert all((side == 1).all() for side in seen), (case, pair.one.name)
+
+
+def test_bytes_before_a_text_say_how_long_it_is():
+    """A block of debug information that holds a text: its length, the operation, the length of the text."""
+    one, two = b"/build/one/code.c", b"/build/a-much-longer-name/code.c"
+    left, right = (bytes((len(text) + 3, 0x9E, len(text) + 1)) + text for text in (one, two))
+    assert _counts(left, right, 3, 3)
+    for at in range(3):
+        changed = bytearray(right)
+        changed[at] += 1
+        assert not _counts(left, bytes(changed), 3, 3)
