@@ -283,4 +283,4 @@ def _distance(word: Any) -> Any:
     return signed((word >> 3) & 0x1FFFFC | (word >> 29) & 3, 21)
 
 
-FAMILY = Family(find, read, calls=lambda kind, word: (kind == (IMM26 << FORM | BRANCH)) & (word >> 31 != 0))
+FAMILY = Family(find, read, width=4, calls=lambda kind, word: (kind == (IMM26 << FORM | BRANCH)) & (word >> 31 != 0))

@@ -108,6 +108,7 @@ class Family(NamedTuple):
     batch  how much code is looked at together
     calls  kinds and words to whether they call, None where nothing does: what is called begins a function
     local  how far behind the start of a function calls of its own module may lead
+    width  the bytes of every instruction, 0 where these differ
     pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
@@ -117,6 +118,7 @@ class Family(NamedTuple):
     calls: Callable[[Any, Any], Any] | None = None
     pointer: Callable[[Any], int] | None = None
     local: int = 0
+    width: int = 0
 
 
 def nothing() -> Fields:

@@ -177,4 +177,4 @@ def _calls(kind: Any, word: Any) -> Any:
 
 def family(order: str) -> Family:
     """Return what is known of machines of a byte order."""
-    return Family(partial(find, order=order), read, calls=_calls, pointer=_pointer, local=LOCAL)
+    return Family(partial(find, order=order), read, calls=_calls, pointer=_pointer, local=LOCAL, width=4)

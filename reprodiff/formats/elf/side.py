@@ -62,6 +62,8 @@ class Side:
         self._swept: dict[int, instructions.Fields] = {}
         self._relative: tuple[Any, Any] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
+        self._marked: dict[int, instructions.Marks] = {}
+        self._thumb: dict[int, Any] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
 
@@ -260,9 +262,12 @@ class Side:
         """Tell whether code at an offset is T32."""
         if self.image.machine != EM_ARM:
             return False
-        from reprodiff.formats.elf.arm import is_thumb
+        found = self._thumb.get(section.number)
+        if found is None:
+            from reprodiff.formats.elf.arm import thumb
 
-        return is_thumb(self.data(section), self.bounds(section), self.marks(section), offset)
+            found = self._thumb[section.number] = thumb(self.data(section), self.bounds(section), self.marks(section))
+        return offset // 2 < len(found) and bool(found[offset // 2])
 
     def sweep(self, section: Section) -> instructions.Fields:
         """Return the fields of all instructions of a section, without where these begin; kept."""
@@ -320,6 +325,13 @@ class Side:
         end = np.concatenate([found.end, more + 4])
         order = np.argsort(at, kind="stable")
         return filled(at[order], kind[order], end[order], found.starts)
+
+    def starts(self, section: Section, offset: int) -> list[int]:
+        """Return offsets at which instructions begin in the function that an offset lies in, one before it at least."""
+        width = self.family.width if self.family is not None else 0
+        return (
+            [offset // width * width] if width else self.fields(section, np.array([offset], np.int64)).starts.tolist()
+        )
 
     def read(self, section: Section, fields: instructions.Fields, at: Any, head: Any, anchor: Any) -> instructions.Held:
         """Return the words that rows of either side have here, and what they hold; at, head, anchor: this side's offsets."""
@@ -395,12 +407,16 @@ class Side:
         """Return what symbols say of a section's code besides where functions begin."""
         if self._named is None:
             self._named = self._symbols()
-        rows = self._marks.get(section.number, [])
-        cold = [s.start for s in self._named.get(section.number, ()) if COLD.search(s.name)]
-        return instructions.Marks(
-            np.array([at for at, _state in rows], np.int64), np.array([state for _at, state in rows], np.uint8),
-            np.array(cold, np.int64),
-        )  # fmt: skip
+        found = self._marked.get(section.number)
+        if found is None:
+            rows = self._marks.get(section.number, [])
+            symbols = self._named.get(section.number, ()) if self.family is not None and self.family.calls else ()
+            cold = [s.start for s in symbols if COLD.search(s.name)]
+            found = self._marked[section.number] = instructions.Marks(
+                np.array([at for at, _state in rows], np.int64), np.array([state for _at, state in rows], np.uint8),
+                np.array(cold, np.int64),
+            )  # fmt: skip
+        return found
 
     def relocations(self) -> tuple[Any, Any]:
         """Return where relative relocations apply (DT_RELA), in order, and what they put there, as arrays."""
