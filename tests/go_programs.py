@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 from executables import Mutation
 
 from reprodiff.formats.elf import x86
-from reprodiff.formats.elf.gopclntab import Table
+from reprodiff.formats.elf.go.pclntab import Table
 
 FILES = {
     "go.mod": "module example.org/tool\n\ngo 1.18\n",

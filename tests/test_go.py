@@ -11,10 +11,9 @@ import pytest
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf import gobuildinfo
-from reprodiff.formats.elf.godata import buckets
-from reprodiff.formats.elf.golines import Lines
-from reprodiff.formats.elf.gopclntab import Table
+from reprodiff.formats.elf.go import buildinfo
+from reprodiff.formats.elf.go.lines import Lines
+from reprodiff.formats.elf.go.pclntab import Table, buckets
 from reprodiff.sources import Bytes
 
 needs_go = pytest.mark.skipif(not shutil.which("go"), reason="not installed: go")
@@ -293,22 +292,22 @@ def record(*lines, version=b"go1.19.8"):
         size = len(data)
         return (bytes([size]) if size < 0x80 else bytes([size & 0x7F | 0x80, size >> 7])) + data
 
-    data = gobuildinfo.MAGIC + bytes([8, gobuildinfo.INLINE]) + bytes(16) + counted(version) + counted(text)
+    data = buildinfo.MAGIC + bytes([8, buildinfo.INLINE]) + bytes(16) + counted(version) + counted(text)
     return data + bytes(-len(data) % 16)
 
 
 def test_what_go_build_records():
     data = record(b"path\texample.org/tool", b"mod\texample.org/tool\t(devel)\t", b"dep\texample.org/x\tv1.2.3\th1:x=",
                   b"build\t-compiler=gc", b"build\tvcs.time=2024-01-01T00:00:00Z")  # fmt: skip
-    info = gobuildinfo.parse(data)
+    info = buildinfo.parse(data)
     assert [line.key for line in info.lines] == [b"path", b"mod", b"dep example.org/x", b"-compiler", b"vcs.time"]
     assert data[slice(*info.version)] == b"go1.19.8"
-    assert gobuildinfo.parse(record()).lines == []
+    assert buildinfo.parse(record()).lines == []
 
 
 def test_a_damaged_record_is_none():
     good = record(b"path\texample.org/tool", *(b"build\tKEY%d=1" % i for i in range(20)))
     for at in range(len(good)):
-        gobuildinfo.parse(good[:at])
-        gobuildinfo.parse(good[:at] + b"\xff" + good[at + 1 :])
-    assert gobuildinfo.parse(good + b"x") is None
+        buildinfo.parse(good[:at])
+        buildinfo.parse(good[:at] + b"\xff" + good[at + 1 :])
+    assert buildinfo.parse(good + b"x") is None

@@ -68,6 +68,7 @@ LAID_OUT = (
 
 RULES: tuple[Rule, ...] = (
     # Debug information.
+    Rule(DEBUG, "go-build-settings", "the flags that Go's compiler was given", claim=go.compiled_with),
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
@@ -189,6 +190,11 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
         )
+    ),
+    *(
+        Rule("elf/.strtab/string[*]", "rust-crate-hash", "tables of exceptions, numbered in an order that follows from digests", None,
+             kind, rust.reordered_by_names)
+        for kind in ("changed", "one-sided")
     ),
     # One side alone.
     Rule("elf/.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),

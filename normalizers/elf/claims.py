@@ -1,6 +1,7 @@
 """What justifies a cause of a difference in an ELF file."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import date
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from normalizers import texts
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, EM_386, EM_X86_64, SHT_DYNAMIC, STT_FILE
-from reprodiff.formats.elf.references import is_used, search_paths
+from reprodiff.formats.elf.references import search_paths, used
 from reprodiff.paths import is_source, paths, system
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
@@ -334,18 +335,30 @@ def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
 
 def rpath_left(change: Any, evidence: Any) -> Sure | None:
     """Claim the text of a search path that a tool left in the string table when it took the entry out."""
-    both = images(evidence)
-    if both is None:
-        return None
     starts = (change.l0, change.l1, change.left), (change.r0, change.r1, change.right)
-    for image, (start, stop, text) in zip(both, starts, strict=True):
-        table = image.by_name.get(b".dynstr")
-        if text is not None and (table is None or is_used(image, table, start - table.offset, stop - table.offset)):
+    tables = evidence.once(_names_used)
+    for table, (start, stop, text) in zip(tables, starts, strict=True):
+        if text is None:
+            continue
+        if table is None:
+            return None
+        base, places = table
+        index = bisect_left(places, start - base)
+        if index < len(places) and places[index] < stop - base:
             return None
     if all(set(text.rstrip(b"\0")) <= {0x58} for _start, _stop, text in starts if text is not None):
         # patchelf writes X over what it takes out.
         return "origin"
     return rpath(change, evidence) if change.kind == "changed" else rpath_alone(change, evidence)
+
+
+def _names_used(evidence: Any) -> list[tuple[int, list[int]] | None]:
+    """Return of both sides where the dynamic string table lies and which of its offsets are referred to."""
+    found: list[tuple[int, list[int]] | None] = []
+    for image in images(evidence) or (None, None):
+        table = image.by_name.get(b".dynstr") if image is not None else None
+        found.append((table.offset, used(image, table)) if image is not None and table is not None else None)
+    return found
 
 
 def outside(value: bytes) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 from normalizers import texts
 from normalizers.elf.claims import Claim, either, images, text_of, under_root
 from normalizers.patterns import Sure
-from reprodiff.formats.elf import gobuildinfo
-from reprodiff.formats.elf.gopclntab import RECORD, go_program
+from reprodiff.formats.elf.go import buildinfo
+from reprodiff.formats.elf.go.pclntab import RECORD, go_program
 from reprodiff.paths import Root, applies, heads
 
 _SETTING = re.compile(rb"build\t(-?[\w.]+)=(.*)", re.DOTALL)
@@ -37,7 +37,7 @@ def _settings(evidence: Any) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     for image in evidence.once(programs) or ():
         section = image.by_name.get(RECORD)
         data = image.data(section) if section is not None else b""
-        info = gobuildinfo.parse(data)
+        info = buildinfo.parse(data)
         rows = [_SETTING.match(data[line.start : line.stop]) for line in info.lines] if info else []
         found.append({row[1]: row[2].rstrip(b"\n") for row in rows if row})
     return (found[0], found[1]) if len(found) == 2 else ({}, {})
@@ -126,7 +126,7 @@ def _modules(evidence: Any) -> set[bytes]:
     for image in evidence.once(programs) or ():
         section = image.by_name.get(RECORD)
         data = image.data(section) if section is not None else b""
-        info = gobuildinfo.parse(data)
+        info = buildinfo.parse(data)
         for line in info.lines if info else ():
             row = _MODULE.fullmatch(data[line.start : line.stop])
             if row:
@@ -140,7 +140,7 @@ def _copied(evidence: Any) -> bool:
     for image in evidence.once(programs) or ():
         section = image.by_name.get(RECORD)
         data = image.data(section) if section is not None else b""
-        info = gobuildinfo.parse(data)
+        info = buildinfo.parse(data)
         text = data[slice(*info.whole)] if info else b""
         places = [s for s in image.sections if s.alloc and not s.code and s.stored and s is not section]
         counts.append(sum(image.data(s).count(text) for s in places) if text else 0)
@@ -183,6 +183,16 @@ def release(change: Any, _evidence: Any) -> Sure | None:
     """Claim the release of Go."""
     text = text_of(change)
     return "origin" if text and all(_RELEASE.fullmatch(side) for side in text) else None
+
+
+_COMPILER = re.compile(rb"(Go cmd/compile (?:go|devel )[\w.+-]+)(?:; (.*))?")
+
+
+def compiled_with(change: Any, _evidence: Any) -> Sure | None:
+    """Claim other flags of Go's compiler, of the same release."""
+    text = text_of(change)
+    rows = [_COMPILER.fullmatch(side) for side in text or ()]
+    return "origin" if len(rows) == 2 and rows[0] and rows[1] and rows[0][1] == rows[1][1] else None
 
 
 def told_setting(cause: str) -> Claim:

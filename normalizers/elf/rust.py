@@ -123,8 +123,16 @@ def codegen_units_order(_order: Any, evidence: Any) -> Sure | None:
     return "suspected" if evidence.once(units_differ) else None
 
 
-def reordered_by_names(_change: Any, evidence: Any) -> Sure | None:
-    """Suspect debug information beside names that differ in their digests: compilers sort by these."""
+_NUMBERED = re.compile(rb"GCC_except_table\d+\0*")
+
+
+def reordered_by_names(change: Any, evidence: Any) -> Sure | None:
+    """Suspect debug information, and names with numbers, beside names that differ in their digests: compilers sort by
+    these."""
+    if evidence.where == "elf/.strtab/string[*]" and not all(
+        map(_NUMBERED.fullmatch, filter(None, (change.left, change.right)))
+    ):
+        return None
     names = evidence.comparison.changes.get("elf/.strtab/string[*]", ())
     hashed = sum(rust_hash(change, evidence) is not None for change in names)
     return "suspected" if hashed >= RENAMED_MIN and 2 * hashed > len(names) else None

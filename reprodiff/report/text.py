@@ -195,7 +195,8 @@ def _unexplained(items: list[dict[str, Any]], width: int, paint: Any) -> list[st
     head = f"{len(items):,} {plural('change', len(items))}, {total:,} {plural('byte', total)}"
     lines = [paint("red", f"  {'unexplained':<{width}}{head}")]
     pad = " " * (width + 2)
-    for item in items[:MOST]:
+    # Of many, first those that have a name of their own: a function, a text, a member.
+    for item in sorted(items, key=lambda item: not item["path"].endswith("]"))[:MOST] if len(items) > MOST else items:
         where = [
             f"{side} {span[0]}{TO}{span[1]}"
             for side, span in zip(("left", "right"), item["spans"], strict=True)

@@ -285,7 +285,7 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
             continue
         symbol = at_symbol(named, a) if pair.one.alloc else None
         if pair.one.code:
-            if symbol is not None:
+            if symbol is not None and (a < symbol.start + symbol.size or not both.left.stripped):
                 groups.setdefault(("function", symbol.name, symbol.start), []).append((a, b, size))
             else:
                 index = bisect_right(bounds, a) - 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
+from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
@@ -140,7 +141,10 @@ def versions(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     order = aligned(both, table) or [(i, i) for i in range(min(len(a), len(b)))]
     numbers = _numbers(both)
     # The highest bit says that a symbol is hidden.
-    good = len(a) == len(b) == len(order) and all(
+    size = both.left.image.layout.symbol.size
+    # What one side alone has goes with its symbol, which is told.
+    whole = len(a) == table.one.size // size and len(b) == table.two.size // size
+    good = whole and all(
         i < len(a) and j < len(b) and a[i] >> 15 == b[j] >> 15
         and numbers.get(int(a[i]) & 0x7FFF, int(a[i]) & 0x7FFF) == int(b[j]) & 0x7FFF
         for i, j in order
@@ -216,8 +220,31 @@ def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
 _LOOKUP = b"\x01\x1b\x03\x3b"
 
 
+def _lists_frames(side: Any, section: Section) -> bool:
+    """Tell whether a table that finds frame records lists exactly those that there are: it follows from them."""
+    table = side.image.by_name.get(b".eh_frame")
+    data = side.data(section)
+    if table is None or not table.stored or data[:4] != _LOOKUP or len(data) % 8 != 4:
+        return False
+    order: Any = "little" if side.image.order == "<" else "big"
+    whole = side.data(table)
+    rows = []
+    for start, stop, pointer in frames(whole, side.image.order):
+        if pointer > 0 and stop - start >= 12:
+            first = int.from_bytes(whole[start + 8 : start + 12], order, signed=True) + table.place + start + 8
+            rows.append((first - section.place, table.place + start - section.place))
+    head = (table.place - section.place - 4).to_bytes(4, order, signed=True) + len(rows).to_bytes(4, order)
+    listed = b"".join(
+        value.to_bytes(4, order, signed=True) for row in sorted(rows) for value in row if -(1 << 31) <= value < 1 << 31
+    )
+    return bool(data[4:] == head + listed)
+
+
 def lookup_moved(both: Both, pair: Pair) -> bool:
-    """Tell whether two tables that find frame records list the same functions and records, each side in its order."""
+    """Tell whether two tables that find frame records follow: from what records there are, or because they list the same
+    functions and records, each side in its order."""
+    if all(_lists_frames(side, section) for side, section in ((both.left, pair.one), (both.right, pair.two))):
+        return True
     tables = []
     for side, section in ((both.left, pair.one), (both.right, pair.two)):
         data = side.data(section)

@@ -110,3 +110,25 @@ def _elsewhere(sides: list[list[Any]], names: tuple[dict[int, int], dict[int, in
     for i, code in enumerate(sides[0]):
         if i not in names[0] and places.get(code):
             pair(i, places[code].pop())
+
+
+def called(
+    rows: tuple[list[Symbol], list[Symbol]], names: tuple[list[Symbol], list[Symbol]]
+) -> tuple[list[Symbol], list[Symbol]]:
+    """Give functions that were found alike the names that both sides share with other files, and pair by name those that
+    have no twin."""
+    numbers = [{symbol.start: number for number, symbol in enumerate(side)} for side in rows]
+    keys = [{symbol.key for symbol in side} for side in rows]
+    twins = {symbol.key: symbol for symbol in names[1]}
+    found = [list(side) for side in rows]
+    for symbol in names[0]:
+        twin = twins.get(symbol.key)
+        i = numbers[0].get(symbol.start)
+        j = numbers[1].get(twin.start) if twin is not None else None
+        if i is None or j is None:
+            continue
+        one, two = rows[0][i], rows[1][j]
+        alone = one.key not in keys[1] and two.key not in keys[0]
+        if one.key == two.key or alone:
+            found[0][i], found[1][j] = one._replace(key=symbol.key), two._replace(key=symbol.key)
+    return found[0], found[1]

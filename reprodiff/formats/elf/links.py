@@ -63,6 +63,8 @@ def from_relocations(side: Any) -> tuple[Any, dict[int, bytes]]:
         size = 3 * image.word
         raw = np.frombuffer(side.data(table)[: table.size // size * size], f"{image.order}i{image.word}")
         rows = raw.reshape(-1, 3).astype(np.int64)
+        # No compiler has a pointer elsewhere.
+        rows = rows[rows[:, 0] % image.word == 0]
         mask = 0xFFFFFFFF if image.wide else 0xFF
         kinds = rows[:, 1] & mask
         relative = np.isin(kinds, RELATIVE.get(image.machine, ()))
@@ -78,7 +80,9 @@ def from_relocations(side: Any) -> tuple[Any, dict[int, bytes]]:
             if info & mask == COPY.get(image.machine, -1):
                 # Its place is that of its symbol.
                 continue
-            others[place] = b"%d %d %s" % (info & mask, addend, label)
+            # Two at one place contradict each other.
+            twice = place in others
+            others[place] = b"" if twice else b"%d %d %s" % (info & mask, addend, label)
     return np.concatenate(found, axis=1), others
 
 

@@ -22,7 +22,7 @@ def slots(both: "Both", pair: "Pair") -> list[Piece] | None:
     size = pair.one.size
     if size != pair.two.size or size % word:
         return None
-    ones, twos = _held(both.left, pair.one), _held(both.right, pair.two)
+    ones, twos = holdings(both.left, pair.one), holdings(both.right, pair.two)
     if len(ones) != len(twos) or not ones or any(at % word for at in (*ones, *twos)):
         return None
     keys = {at: _there(both, held) for at, held in ones.items()}
@@ -41,7 +41,7 @@ def slots(both: "Both", pair: "Pair") -> list[Piece] | None:
     return found if len(found) > 1 else None
 
 
-def _held(side: Any, section: Any) -> dict[int, Any]:
+def holdings(side: Any, section: Any) -> dict[int, Any]:
     """Return what relocations put into a table, by offset: a right-hand address, or a symbol."""
     image = side.image
     found: dict[int, Any] = {}

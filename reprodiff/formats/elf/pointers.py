@@ -1,6 +1,6 @@
 """Which words of a section that is loaded may be pointers, and of which kind."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -82,20 +82,28 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
         )  # fmt: skip
     if one.name == b".eh_frame":
-        sizes = [
-            {start: stop - start - 4 for start, stop, _pointer in frames(side.data(section), image.order)}
-            for side, section in ((both.left, one), (both.right, two))
-        ]
-        found.accept_fields(
-            np.array(sorted(sizes[0]), np.int64),
-            lambda s, o, ones, twos: np.array(
-                [
-                    sizes[0].get(i) == a and sizes[1].get(j) == b
-                    for i, j, a, b in zip(s.tolist(), o.tolist(), ones.tolist(), twos.tolist(), strict=True)
-                ],
-                bool,
-            ),
-        )
+        if both.arranged and found.open.any():
+            _filled_up(both, pair, found)
+        grown = _grown(both)
+        if grown:
+            order: Literal["little", "big"] = "little" if image.order == "<" else "big"
+            data = both.left.data(one)
+            lengths = {}
+            for start, stop, pointer in frames(data, image.order):
+                if pointer > 0 and stop - start >= 16:
+                    first = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + one.place + start + 8
+                    if first in grown:
+                        lengths[start + 12] = grown[first]
+            found.accept_fields(
+                np.array(sorted(lengths), np.int64),
+                lambda s, _o, ones, twos: np.array(
+                    [
+                        lengths.get(at) == (a, b)
+                        for at, a, b in zip(s.tolist(), ones.tolist(), twos.tolist(), strict=True)
+                    ],
+                    bool,
+                ),
+            )
         # Each record's distance to its CIE, where records before it grew.
         found.accept(
             4,
@@ -141,6 +149,32 @@ def _texts(both: Both, address: int) -> bool:
     data, at = both.left.data(target.one), address - target.one.addr
     text = data[at : at + 64].split(b"\0")[0]
     return len(text) >= TEXT_MIN and texts(text, text)
+
+
+def _grown(both: Both) -> dict[int, tuple[int, int]]:
+    """Return both sizes of functions that have another size on each side, by left address: told at the function."""
+    return {
+        piece.l0 + pair.one.place: (piece.l1 - piece.l0, piece.r1 - piece.r0)
+        for pair in both.pairs
+        if pair.one.code and pair.one.stored and pair.two.stored and pair.one.alloc
+        for piece in both.pieces(pair).pieces
+        if piece.name is not None and not piece.equal and piece.r1 > piece.r0
+    }
+
+
+def _filled_up(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept the lengths of frame records that are filled up with zeros on one side: the last ones of their inputs."""
+    order = both.left.image.order
+    sizes = [
+        {start: stop - start - 4 for start, stop, pointer in frames(side.data(section), order) if pointer > 0}
+        for side, section in ((both.left, pair.one), (both.right, pair.two))
+    ]
+
+    def lengths(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+        rows = zip(starts.tolist(), others.tolist(), ones.tolist(), twos.tolist(), strict=True)
+        return np.array([sizes[0].get(i) == a and sizes[1].get(j) == b for i, j, a, b in rows], bool)
+
+    found.accept_fields(np.array(sorted(sizes[0]), np.int64), lengths)
 
 
 def _numbers(both: Both) -> Any:

@@ -35,12 +35,11 @@ def search_paths(image: Image, section: Section) -> set[int]:
     }
 
 
-def is_used(image: Image, section: Section, start: int, stop: int) -> bool:
-    """Tell whether anything refers to a range of the dynamic string table."""
+def used(image: Image, section: Section) -> list[int]:
+    """Return the offsets into the dynamic string table that anything refers to, in order."""
     dynamic = next((s for s in image.sections if s.type == SHT_DYNAMIC and s.stored), None)
     entries = image.dynamic(image.data(dynamic)) if dynamic else []
-    used = {value for tag, value in entries if tag in STRING_TAGS} | _names(image, section, dynamic)
-    return any(start <= place < stop for place in used)
+    return sorted({value for tag, value in entries if tag in STRING_TAGS} | _names(image, section, dynamic))
 
 
 def _names(image: Image, section: Section, dynamic: Section | None) -> set[int]:

@@ -13,7 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf import instructions
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.gopclntab import go_program
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -57,15 +57,18 @@ class Side:
         self._named: dict[int, list[Symbol]] | None = None
         self._raw: dict[int, list[Symbol]] = {}
         self._bounds: dict[int, list[int]] = {}
+        self._edges: dict[int, Any] = {}
+        self._marked: dict[int, instructions.Marks] = {}
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
         self._swept: dict[int, instructions.Fields] = {}
         self._relative: tuple[Any, Any] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
-        self._marked: dict[int, instructions.Marks] = {}
         self._thumb: dict[int, Any] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
+        # Whether a Go program's own table names its functions, whatever symbols say: as the other side has none.
+        self.by_table = False
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of a section, decoded where they are compressed and whole."""
@@ -104,6 +107,8 @@ class Side:
         if self._named is not None:
             self._named[section.number] = symbols
             self._bounds.pop(section.number, None)
+            self._edges.pop(section.number, None)
+            self._marked.pop(section.number, None)
 
     def _symbols(self) -> dict[int, list[Symbol]]:
         tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
@@ -148,20 +153,28 @@ class Side:
             if 0 <= start <= sections[shndx].size:
                 room = sections[shndx].size - start
                 found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
-        found.update(self._listed_by_go({number for number in found if sections[number].code}))
+        found.update(self._listed_by_go({number for number in found if sections[number].code and not self.by_table}))
         for rows in found.values():
             rows.sort()
         for marks in self._marks.values():
             marks.sort()
         return found
 
+    def _table(self) -> Section | None:
+        return next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
+
+    def strings(self) -> bytes:
+        """Return the table that the names of symbols are in."""
+        table = self._table()
+        names = self.image.linked(table) if table else None
+        return self.data(names) if names else b""
+
     def labels(self) -> list[bytes]:
         """Return the names of all symbols, in order, those of files and other sections too."""
-        table = next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
-        names = self.image.linked(table) if table else None
-        if table is None or names is None:
+        table = self._table()
+        if table is None:
             return []
-        text = self.data(names)
+        text = self.strings()
         return [string(text, row[0]) for row in self.image.symbols(self.data(table))]
 
     def rename(self, names: dict[bytes, bytes]) -> None:
@@ -177,9 +190,14 @@ class Side:
         sections of code, given by number, have symbols."""
         if code or not go_program(self.image):
             return {}
-        from reprodiff.formats.elf.golang import functions
+        from reprodiff.formats.elf.go.places import functions
 
         return functions(self)
+
+    @property
+    def stripped(self) -> bool:
+        """Whether the file has no symbols but those that it shares with others."""
+        return not any(s.type == SHT_SYMTAB for s in self.image.sections)
 
     def bounds(self, section: Section) -> list[int]:
         """Return offsets at which code of a section surely begins: functions, else what the frame table lists."""
@@ -193,6 +211,7 @@ class Side:
     def begin(self, section: Section, starts: list[int]) -> None:
         """Take where code of a section begins, as it was found out."""
         self._bounds[section.number] = sorted({0, *starts})
+        self._edges.pop(section.number, None)
 
     def ranges(self, section: Section) -> list[tuple[int, int]]:
         """Return (offset, size) of the functions that .eh_frame lists in a section; [] where its encoding is another
@@ -283,12 +302,14 @@ class Side:
             return instructions.nothing()
         code = self.data(section)
         marks = self.marks(section)
-        bounds = np.array(self.bounds(section), np.int64)
+        edges = self._edges.get(section.number)
+        if edges is None:
+            edges = self._edges[section.number] = np.array([*self.bounds(section), len(code)], np.int64)
+        bounds, stops = edges[:-1], edges[1:]
         if offsets is None:
             chosen = np.arange(len(bounds))
         else:
             chosen = np.unique(np.searchsorted(bounds, offsets, "right") - 1)
-        stops = np.append(bounds[1:], len(code))
         parts: list[instructions.Fields] = []
         starts: list[int] = []
         first = last = -1

@@ -13,8 +13,9 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
 from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.gopclntab import go_program
+from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
+from reprodiff.formats.elf.linkage import entries
 from reprodiff.formats.elf.mangled import renamed
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -26,6 +27,7 @@ from reprodiff.formats.elf.names import (
     SHT_NOBITS,
     SHT_NULL,
     SHT_PROGBITS,
+    SHT_SYMTAB,
 )
 from reprodiff.formats.elf.offsets import slots
 from reprodiff.formats.elf.pieces import (
@@ -42,7 +44,7 @@ from reprodiff.formats.elf.pieces import (
 )
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
-from reprodiff.formats.elf.units import abbreviations, inside_units, joined, reordered, rows_of_units
+from reprodiff.formats.elf.units import abbreviations, based, inside_units, joined, reordered, rows_of_units
 from reprodiff.formats.elf.words import Addresses
 
 # How far from the data that it serves a global pointer is: half of what 12 or 16 bits reach.
@@ -163,24 +165,19 @@ class Pair:
         return found if self.one.flags & SHF_WRITE else self._constants(left, right, found, a, b)
 
     def _code(self, left: Side, right: Side) -> list[Piece]:
-        named = left.named(self.one), right.named(self.two)
-        # A few names, of a file without symbols but those that it exports, leave most functions without one.
-        few = (
-            left.family is not None
-            and left.family.calls is not None
-            and any(
-                2 * sum(symbol.size for symbol in symbols) < section.size
-                for symbols, section in zip(named, (self.one, self.two), strict=True)
-            )
-        )
-        if all(named) and not few:
-            return self._by_symbols(left, right)
+        names = left.named(self.one), right.named(self.two)
         ones, twos = left.functions(self.one), right.functions(self.two)
+        # A few names, of a file without symbols but those that it exports, leave most functions without one.
+        few = left.stripped and right.stripped and len(names[0]) < len(ones) and len(names[1]) < len(twos)
+        if all(names) and not few:
+            return self._by_symbols(left, right)
         if not ones or not twos:
             return identity(self.one.size, self.two.size)
-        from reprodiff.formats.elf.functions import alike
+        from reprodiff.formats.elf.functions import alike, called
 
         rows = alike(left, right, self.one, self.two, ones, twos)
+        if all(names):
+            rows = called(rows, names)
         found, self.moved = by_symbols(rows[0], rows[1], self.one.size, self.two.size)
         return found
 
@@ -213,6 +210,9 @@ class Both:
         self.copies = np.zeros(0, np.int64)
         self._names: dict[bytes, bytes] | None = None
         self._go: list[Any] = []
+        if go_program(left) and go_program(right):
+            named = [any(s.type == SHT_SYMTAB for s in image.sections) for image in (left, right)]
+            self.left.by_table = self.right.by_table = named[0] != named[1]
         self.x86 = left.machine in {EM_386, EM_X86_64}
 
     @property
@@ -236,6 +236,8 @@ class Both:
                 pair.take(self._units(pair))
             elif pair.one.name == b".got":
                 pair.take(slots(self, pair))
+            elif pair.one.name == b".got.plt":
+                pair.take(entries(self, pair))
             elif self.go is not None:
                 pair.agree(self.left, self.right)
                 pair.take(self.go.pieces(pair))
@@ -253,10 +255,12 @@ class Both:
     def _arrange(self) -> None:
         """Make the maps of all that is loaded at once where functions or objects stand in another order."""
         # Go sorts its strings and tables by length: that moves them, and their own table says what is which.
-        if self.left.image.type == ET_REL or self.go is not None:
+        if self.left.image.type == ET_REL or go_program(self.left.image):
             return
         code = self._code()
         for pair in code:
+            if pair.one.name.startswith(b".plt") and not pair.known:
+                pair.take(entries(self, pair))
             pair.pieces(self.left, self.right)
         if any(pair.moved for pair in code) or any(self._permuted(pair) for pair in self.pairs if _mapped(pair.one)):
             from reprodiff.formats.elf.arrange import arrange
@@ -274,11 +278,11 @@ class Both:
 
     @property
     def go(self) -> Any:
-        """What two Go programs say about themselves, None where they are none (`golang.Go`)."""
+        """What two Go programs say about themselves, None where they are none (`go.program.Go`)."""
         if not self._go:
             self._go.append(None)
             if go_program(self.left.image) and go_program(self.right.image):
-                from reprodiff.formats.elf.golang import Go
+                from reprodiff.formats.elf.go.program import Go
 
                 with suppress(FormatError, ValueError, IndexError):
                     self._go[0] = Go(self)
@@ -350,15 +354,16 @@ class Both:
             if piece.name is not None and piece.r1 > piece.r0
         }
         image = self.left.image
-        if pair.one.name == b".debug_abbrev":
-            info = self.pair(b".debug_info")
-            if info is None or not info.one.stored or not info.two.stored:
-                return None
+        through = {b".debug_abbrev": abbreviations, b".debug_str_offsets": based}.get(pair.one.name)
+        info = self.pair(b".debug_info")
+        if through is not None and info is not None and info.one.stored and info.two.stored:
             data = [
-                (side.data(s), side.data(t))
-                for side, s, t in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
+                (side.data(first), side.data(second))
+                for side, first, second in ((self.left, info.one, pair.one), (self.right, info.two, pair.two))
             ]
-            return abbreviations(data[0], data[1], image.order, self.pieces(info))
+            found = through(data[0], data[1], image.order, self.pieces(info))
+            if found is not None or through is abbreviations:
+                return found
         return reordered(self.left.data(pair.one), self.right.data(pair.two), image.order, image.word, functions)
 
     def pair(self, name: bytes) -> Pair | None:

@@ -6,6 +6,7 @@ not move the code that it names: then the map would justify the edit.
 
 from bisect import bisect_left
 from collections import Counter
+from itertools import accumulate
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from reprodiff.formats.elf.pieces import Symbol
 
 # How much of a function or object is looked at to tell where it is.
 LOOK_MAX = 4096
+# What compilers fill code up with.
+FILLING = b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44"
 Key = tuple[bytes, bytes, int]
 
 
@@ -31,6 +34,8 @@ class _Twins:
         self.homes = {symbol.key: symbol.start for symbol in ones}
         self.claimed = sorted((symbol.start, symbol.key) for symbol in twos)
         self.starts = [start for start, _key in self.claimed]
+        # How far what begins at or before each of them reaches.
+        self.extents = list(accumulate((self.at[key].start + self.at[key].size for _start, key in self.claimed), max))
         self.shifts: list[int | None] = []
         for place in self.order:
             found = [self.at[s.key].start - place for s in self.places[place] if s.key in self.at]
@@ -59,6 +64,22 @@ class _Twins:
         differ = int((np.frombuffer(a[:most], np.uint8) != np.frombuffer(b[:most], np.uint8)).sum())
         return differ + size - most
 
+    def begins(self, twin: Symbol, size: int, start: int) -> bool:
+        """Tell whether a symbol of the right side, with another size than the left one has, names what stands before a
+        place: bytes that are its own, and neither another symbol's nor filling."""
+        if (
+            self.data is None
+            or twin.size == size
+            or twin.start >= start
+            or not self.data[1][twin.start : start].strip(FILLING)
+        ):
+            return False
+        first = bisect_left(self.starts, twin.start)
+        before = self.extents[first - 1] if first else 0
+        return before <= twin.start and all(
+            key == twin.key for _at, key in self.claimed[first : bisect_left(self.starts, start)]
+        )
+
     def truth(self, index: int, symbol: Symbol) -> int | None:
         """Return where on the right a symbol really is, None where that is where it says."""
         twin = self.at[symbol.key]
@@ -72,7 +93,7 @@ class _Twins:
             start = symbol.start + (shift or 0)
             if shift is None or shift == own or not 0 <= start <= self.sizes[1] - min(size, symbol.size):
                 continue
-            if not self.free(symbol.start, start, room):
+            if not self.free(symbol.start, start, room) or self.begins(twin, symbol.size, start):
                 continue
             there, claimed = self.unlike(symbol.start, start, size), self.unlike(symbol.start, twin.start, size)
             if there is None or there == claimed:

@@ -37,6 +37,8 @@ from reprodiff.spans import differing
 # it; on S/390 the operation code before it.
 BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
 SHOWN_MAX = 2000
+# Tables of exceptions are numbered in the order of their functions.
+NUMBERED = re.compile(rb"(?<=^GCC_except_table)\d+$")
 # What the symbol of a unit of debug information ends in, in programs that were optimized when linked.
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 # Entries that are told one by one; the rest of a column is one change.
@@ -96,6 +98,8 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
         for table, text in ((a, names.left), (b, names.right))
     ]
     texts[0] = [both.names.get(text, text) for text in texts[0]]
+    if both.arranged:
+        texts = [[NUMBERED.sub(b"", text) for text in side] for side in texts]
     for table, calls, index in ((a, texts[0], left.image), (b, texts[1], right.image)):
         counted: dict[Any, int] = {}
         found = []
@@ -174,8 +178,13 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         if one < SHN_LORESERVE and two < SHN_LORESERVE:
             indexes[one] = two
     indexes[0], indexes[SHN_LORESERVE:] = 0, np.arange(SHN_LORESERVE, 0x10001)
+    called = names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64))
+    if both.arranged:
+        for index in np.flatnonzero(~called)[:SHOWN_MAX].tolist():
+            texts = string(names.left, int(x["st_name"][index])), string(names.right, int(y["st_name"][index]))
+            called[index] = all(NUMBERED.search(text) for text in texts)
     good = {
-        "st_name": names.same(x["st_name"].astype(np.int64), y["st_name"].astype(np.int64)),
+        "st_name": called,
         "st_info": x["st_info"] == y["st_info"],
         "st_other": x["st_other"] == y["st_other"],
         "st_shndx": indexes[x["st_shndx"]] == y["st_shndx"],
@@ -378,7 +387,12 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     if len(a) != len(b):
         ones, twos = _by_place(both, pair, a, b)
     elif left.type != ET_REL and not _places(both, pair, a, b).all():
-        ones, twos = _sorted_places(both, a, b)
+        kinds = [row["r_info"].astype(np.uint64).astype(object).tolist() for row in (a, b)]
+        if mapped is not None and len(mapped):
+            # What both are for, by the right side's symbols.
+            bits = int(shift)
+            kinds[0] = [int(mapped[min(k >> bits, len(mapped) - 1)]) << bits | k & (1 << bits) - 1 for k in kinds[0]]
+        ones, twos = _sorted_places(both, a, b, kinds)
     x, y = a[ones], b[twos]
     numbers = (
         (x["r_info"].astype(np.uint64) >> shift).astype(np.int64),
@@ -441,20 +455,34 @@ def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:
     return one == two if target is None else both.pieces(target).to(one) == two
 
 
-def _sorted_places(both: Both, a: Any, b: Any) -> tuple[Any, Any]:
-    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table."""
+def _sorted_places(both: Both, a: Any, b: Any, kinds: list[list[int]]) -> tuple[Any, Any]:
+    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table.
+
+    kinds: types and symbols, as numbers of the right side.
+    """
     one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
     moved = both.addresses.to(one)
     lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
     if (moved[lefts] == two[rights]).all():
         order = np.argsort(lefts, kind="stable")
         return np.arange(len(a)), rights[order]
-    # What is left over stays in order.
-    places = {place: index for index, place in enumerate(two.tolist())}
-    twins = [places.pop(place, -1) for place in moved.tolist()]
-    if 2 * twins.count(-1) > len(twins):
+    # What stayed in its place is itself; then by place and what is there, then by one of them; what is left over stays
+    # in order.
+    stays = (moved == two).tolist()
+    twins = [index if stay else -1 for index, stay in enumerate(stays)]
+    free = {index for index, stay in enumerate(stays) if not stay}
+    columns = [list(zip(places.tolist(), kind, strict=True)) for places, kind in ((moved, kinds[0]), (two, kinds[1]))]
+    for chosen in (slice(0, 2), slice(0, 1), slice(1, 2)) if both.arranged else (slice(0, 1),):
+        there: dict[Any, list[int]] = {}
+        for j in sorted(free, reverse=True):
+            there.setdefault(columns[1][j][chosen], []).append(j)
+        for i, twin in enumerate(twins):
+            if twin < 0 and there.get(columns[0][i][chosen]):
+                twins[i] = there[columns[0][i][chosen]].pop()
+                free.discard(twins[i])
+    if not both.arranged and 2 * twins.count(-1) > len(twins):
         return np.arange(len(a)), np.arange(len(b))
-    rest = iter(sorted(set(range(len(b))) - set(twins)))
+    rest = iter(sorted(free))
     return np.arange(len(a)), np.array([next(rest) if twin < 0 else twin for twin in twins], np.int64)
 
 

@@ -17,6 +17,8 @@ STEP = 1 << 20
 ALIKE_MAX = 1 << 26
 # Larger units are not searched for addresses as long as something else tells them apart.
 SMALL = 1 << 14
+# How far from its start the first entry of a unit has its bases.
+NEAR = 96
 
 
 def rows_of_units(data: bytes, order: str) -> list[Range]:
@@ -124,6 +126,35 @@ def reordered(a: bytes, b: bytes, order: str, word: int, functions: dict[int, in
     if all(i == j for i, j in twin.items()):
         return None
     return joined(inside_units(a, b, [(ones[i], twos[twin[i]]) for i in range(len(ones))]))
+
+
+def based(left: tuple[bytes, bytes], right: tuple[bytes, bytes], order: str, pieces: Any) -> list[Piece] | None:
+    """Align units whose first entry the units of .debug_info name near their own start (DW_AT_str_offsets_base): as those
+    correspond. left, right: (.debug_info, the other section); pieces: the map of the first."""
+    sides = []
+    for info, other in (left, right):
+        rows = rows_of_units(other, order)
+        # Behind length, version and padding (7.26).
+        bases = {start + 8: (start, stop) for start, stop in rows}
+        found = {}
+        for start, stop in rows_of_units(info, order):
+            view = np.frombuffer(info[start + 11 : min(start + 11 + NEAR, stop)], np.uint8)
+            values = gather(view, np.arange(max(len(view) - 3, 0)), 4, order, signed=False).tolist()
+            found[start] = next((bases[value] for value in values if value in bases), None)
+        used = [row for row in found.values() if row is not None]
+        if sorted(used) != sorted(rows) or not rows:
+            return None
+        sides.append(found)
+    firsts = list(sides[0])
+    moved = pieces.to(np.array(firsts, np.int64)).tolist()
+    rows_found = []
+    for one, two in zip(firsts, moved, strict=True):
+        a, b = sides[0][one], sides[1].get(two)
+        if (a is None) != (b is None):
+            return None
+        if a is not None and b is not None:
+            rows_found.append((a, b))
+    return joined(inside_units(left[1], right[1], sorted(rows_found)))
 
 
 def abbreviations(left: tuple[bytes, bytes], right: tuple[bytes, bytes], order: str, pieces: Any) -> list[Piece] | None:

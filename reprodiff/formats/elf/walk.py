@@ -6,8 +6,9 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import audit, contents, dynamic, embedded, gobuildinfo, headers, metadata, tables
-from reprodiff.formats.elf.gopclntab import RECORD
+from reprodiff.formats.elf import audit, contents, dynamic, embedded, headers, metadata, tables
+from reprodiff.formats.elf.go import buildinfo
+from reprodiff.formats.elf.go.pclntab import RECORD
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
     DT_RPATH,
@@ -133,11 +134,11 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
         return
-    if one.name == RECORD and gobuildinfo.compare(walk, where, contents.Stream(left, right, one.offset, two.offset)):
+    if one.name == RECORD and buildinfo.compare(walk, where, contents.Stream(left, right, one.offset, two.offset)):
         pass
     elif one.type == SHT_NOTE or one.name == b".gnu_debuglink":
         walk.nodes(a, b, where, ())
-    elif one.name == b".eh_frame_hdr" and len(left) == len(right) and dynamic.lookup_moved(both, pair):
+    elif one.name == b".eh_frame_hdr" and dynamic.lookup_moved(both, pair):
         walk.put_follow(where, (), (one.offset, one.offset + one.size), (two.offset, two.offset + two.size), RAW)
     elif check is not None:
         check(walk, both, pair, where)

@@ -15,6 +15,14 @@ from reprodiff.formats.elf.pieces import Pieces
 Check: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 
+# So many words are looked at together: what is made of them on the way takes some hundred bytes for each.
+PART = 1 << 18
+
+
+def _parts(chosen: Any) -> list[Any]:
+    return [chosen[at : at + PART] for at in range(0, len(chosen), PART)]
+
+
 def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
     """Return the integers of `width` bytes at offsets of a byte array, as int64 (two's complement for 8 bytes)."""
     value = np.zeros(len(starts), np.uint64)
@@ -58,9 +66,10 @@ class Differing:
             chosen = np.flatnonzero(self.open)
             if not len(chosen):
                 return
-            one, two = self.one[chosen], self.two[chosen]
-            off = (one + base % align) % align if back < 0 else back
-            self._try(chosen, one - off, two - off, width, check, signed)
+            for part in _parts(chosen):
+                one, two = self.one[part], self.two[part]
+                off = (one + base % align) % align if back < 0 else back
+                self._try(part, one - off, two - off, width, check, signed)
 
     def _try(self, chosen: Any, starts: Any, others: Any, width: int, check: Check, signed: bool) -> None:
         whole = (starts >= 0) & (others >= 0) & (starts + width <= len(self.left)) & (others + width <= len(self.right))

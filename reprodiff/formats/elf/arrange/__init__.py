@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.arrange.chart import ARRAYS
-from reprodiff.formats.elf.arrange.code import FILLED
+from reprodiff.formats.elf.arrange.code import FILLED, NOPS_END
 from reprodiff.formats.elf.arrange.data import Data
-from reprodiff.formats.elf.contents import NOPS
 from reprodiff.formats.elf.pieces import Piece, Symbol, by_symbols, identity
 
 ROUNDS_MAX = 64
@@ -26,9 +25,11 @@ ROUNDS_MAX = 64
 class Arrangement(Data):
     """What corresponds to what in two files, in the making."""
 
-    def run(self) -> None:
-        """Find all that can be."""
+    def run(self) -> bool:
+        """Find all that can be; False where too little of the code is the same for this to be mostly an order."""
         self._functions()
+        if not self._same():
+            return False
         self._relocations()
         self._slots(True)
         self._objects()
@@ -51,6 +52,17 @@ class Arrangement(Data):
             if not any(step() for step in steps):
                 break
             self._chart()
+        return True
+
+    def _same(self) -> bool:
+        """Tell whether half of the code is in functions that were found again."""
+        total = sum(f.size for side in self.functions for functions in side for f in functions)
+        found = 0
+        for (number, index), other in self.twins.items():
+            one, two = self.functions[0][number][index], self.functions[1][number][other]
+            if one.size == two.size:
+                found += 2 * one.size
+        return 2 * found >= total
 
     def take(self) -> None:
         """Give every pair of sections its map."""
@@ -143,7 +155,8 @@ def _padding(pieces: list[Piece], left: bytes, right: bytes) -> Iterator[Piece]:
     """Let what fills up between functions, and only that, correspond to nothing."""
     for piece in pieces:
         a, b = left[piece.l0 : piece.l1], right[piece.r0 : piece.r1]
-        if piece.name is None and piece.equal and a != b and set(a) <= NOPS and set(b) <= NOPS and len(a) < FILLED:
+        filled = len(a) < FILLED and NOPS_END.fullmatch(a) and NOPS_END.fullmatch(b)
+        if piece.name is None and piece.equal and a != b and filled:
             yield Piece(piece.l0, piece.l1, 0, 0)
             yield Piece(0, 0, piece.r0, piece.r1)
         else:
@@ -154,6 +167,6 @@ def arrange(both: Any) -> None:
     """Give the sections of two programs that were linked in another order their maps, and say which references lead to
     the end of something."""
     arrangement = Arrangement(both)
-    arrangement.run()
-    arrangement.take()
-    both.ends, both.copies = arrangement.behind()
+    if arrangement.run():
+        arrangement.take()
+        both.ends, both.copies = arrangement.behind()

@@ -221,6 +221,10 @@ def _functions_of(side: Any, section: Section) -> Iterator[tuple[int, int, tuple
         for start in range(0, section.size - step + 1, step):
             yield start, step, ()
         return
+    if section.name in {b".init", b".fini"}:
+        # One function, whatever its symbol says.
+        yield 0, section.size, tuple(symbol.key for symbol in side.symbols(section) if not symbol.start)
+        return
     sizes = {start: size for start, size in side.ranges(section) if size}
     listed = sorted(sizes)
     keys: dict[int, list[Any]] = {}

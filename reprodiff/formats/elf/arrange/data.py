@@ -296,7 +296,7 @@ class Data(Code):
 def _single(names: dict[int, bytes]) -> dict[bytes, int]:
     """Return the places of what has a name and stands in one place only."""
     counts = Counter(names.values())
-    return {name: place for place, name in names.items() if counts[name] == 1 and not name.endswith(b" ")}
+    return {name: place for place, name in names.items() if counts[name] == 1 and name and not name.endswith(b" ")}
 
 
 def _texts(region: Region, start: int, same: int) -> int:

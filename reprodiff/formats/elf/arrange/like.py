@@ -108,7 +108,7 @@ class Like(Chart):
             for side, address in enumerate((int(ones[index]), int(twos[index]))):
                 home = self.home(side, address)
                 data = self.regions[home[0]].data if home else None
-                texts.append(data[side][home[1] :][:TEXT_MAX].split(b"\0")[0] if home and data else b"")
+                texts.append(data[side][home[1] : home[1] + TEXT_MAX].split(b"\0")[0] if home and data else b"")
             found[index] = len(texts[0]) >= TEXT_MIN and texts[0] == texts[1] and texts[0].isascii()
         return found
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf.gopclntab import NONE, Strings, Table
+from reprodiff.formats.elf.go.pclntab import NONE, Strings, Table
 from reprodiff.formats.elf.pieces import Piece, Pieces, pair_strings
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.units import joined

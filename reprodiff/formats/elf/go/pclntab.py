@@ -20,6 +20,8 @@ REGIONS = ("names", "units", "files", "tables", "functions")
 RECORD = b".go.buildinfo"
 NONE = 0xFFFFFFFF
 FUNCTIONS_MAX = 1 << 22
+# Buckets of code that the runtime finds functions by (runtime/symtab.go, findfuncbucket).
+BUCKET, PARTS = 4096, 16
 
 
 def go_program(image: Any) -> bool:
@@ -187,3 +189,21 @@ def _behind(begin: Any, counts: Any, width: int) -> tuple[Any, Any]:
     owners = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     first = np.cumsum(counts) - counts
     return begin[owners] + (np.arange(len(owners), dtype=np.int64) - first[owners]) * width, owners
+
+
+def buckets(table: Table) -> bytes:
+    """Return the table by which functions are found: of every 4,096 bytes of code the number of the first function, and
+    of each sixteenth of them how much further its own first function is."""
+    first, last = int(table.entries[0]), int(table.read(np.array([table.at_end]), table.step)[0])
+    step = BUCKET // PARTS
+    parts = -(-(last - first) // step)
+    if parts <= 0 or parts > len(table.data):
+        return b"\0"
+    numbers = np.searchsorted(table.entries, first + np.arange(parts) * step, "right") - 1
+    heads = numbers[::PARTS]
+    rest = (numbers - np.repeat(heads, PARTS)[:parts]).astype(np.uint8)
+    order: Any = "little" if table.order == "<" else "big"
+    found = bytearray()
+    for bucket, head in enumerate(heads.tolist()):
+        found += head.to_bytes(4, order) + rest[bucket * PARTS : (bucket + 1) * PARTS].tobytes()
+    return bytes(found)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.gopclntab import NAME, NONE
+from reprodiff.formats.elf.go.pclntab import NAME, NONE, buckets
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.names import SHT_PROGBITS
 from reprodiff.formats.elf.pieces import Piece, Pieces, pair_strings, texts
@@ -23,8 +23,6 @@ from reprodiff.spans import Span, differing
 # What further data of a function is, by its number (go/src/internal/abi/funcdata.go).
 STACK_OBJECTS, INLINED, WRAPPED = 2, 3, 7
 SECTIONS = (b".rodata", b".data.rel.ro")
-# Buckets of code that the runtime finds functions by (runtime/symtab.go, findfuncbucket).
-BUCKET, PARTS = 4096, 16
 COMMON_MIN = 8
 
 
@@ -36,7 +34,7 @@ def cut_by_uses(pair: Any) -> bool:
 
 
 class Data:
-    """One pair of sections of read-only data of two Go programs. go: golang.Go."""
+    """One pair of sections of read-only data of two Go programs. go: program.Go."""
 
     def __init__(self, go: Any, pair: Any) -> None:
         self.go, self.pair = go, pair
@@ -380,24 +378,6 @@ def _outside(places: Any, spans: list[Span]) -> Any:
     starts, stops = (np.sort(np.array([span[end] for span in spans], np.int64)) for end in (0, 1))
     # Where as many begin before a place as end there or before, it lies in none.
     return places[np.searchsorted(starts, places) <= np.searchsorted(stops, places, "right")]
-
-
-def buckets(table: Any) -> bytes:
-    """Return the table by which functions are found: of every 4,096 bytes of code the number of the first function, and
-    of each sixteenth of them how much further its own first function is."""
-    first, last = int(table.entries[0]), int(table.read(np.array([table.at_end]), table.step)[0])
-    step = BUCKET // PARTS
-    parts = -(-(last - first) // step)
-    if parts <= 0 or parts > len(table.data):
-        return b"\0"
-    numbers = np.searchsorted(table.entries, first + np.arange(parts) * step, "right") - 1
-    heads = numbers[::PARTS]
-    rest = (numbers - np.repeat(heads, PARTS)[:parts]).astype(np.uint8)
-    order: Any = "little" if table.order == "<" else "big"
-    found = bytearray()
-    for bucket, head in enumerate(heads.tolist()):
-        found += head.to_bytes(4, order) + rest[bucket * PARTS : (bucket + 1) * PARTS].tobytes()
-    return bytes(found)
 
 
 def _one_stretch(lefts: list[bytes], rights: list[bytes], ones: list[int], twos: list[int]) -> bool:
