@@ -114,13 +114,13 @@ class Stale(NamedTuple):
 
 
 def stale(both: Both, pair: Pair) -> list[Stale]:
-    """Return the displacements that stayed as they were. A number that is no displacement counts where it is the address
-    at which something begins: it may be a mere number, but hardly is."""
+    """Return the displacements that stayed as they were. A number that is no displacement counts where two instructions
+    make it and something begins at that address: it may be a mere number, but hardly is."""
     image = both.left.image
     if both.family is None or image.type == ET_REL or both.still:
         return []
     fields = both.left.sweep(pair.one)
-    wanted = fields.kind != AGAIN
+    wanted = (fields.kind != AGAIN) & ((fields.role != ABSOLUTE) | (fields.head != 0))
     if image.type != ET_EXEC or image.machine in {EM_386, EM_X86_64}:
         wanted &= fields.role != ABSOLUTE
     if image.machine == EM_386:
