@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, BRANCH, ROLE, Fields, Read
+from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, BRANCH, DATA, FORM, ROLE, Fields, Read
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing
@@ -114,15 +114,21 @@ class Stale(NamedTuple):
 
 
 def stale(both: Both, pair: Pair) -> list[Stale]:
-    """Return the displacements that stayed as they were. A number that is no displacement counts where two instructions
-    make it and something begins at that address: it may be a mere number, but hardly is."""
+    """Return the displacements that stayed as they were. A number that is no displacement counts where something begins
+    at that address: it may be a mere number, but hardly is. A word among code may be a distance whose place was not
+    found, and counts where hardly any is counted from a place."""
     image = both.left.image
     if both.family is None or image.type == ET_REL or both.still:
         return []
     fields = both.left.sweep(pair.one)
-    wanted = (fields.kind != AGAIN) & ((fields.role != ABSOLUTE) | (fields.head != 0))
+    wanted = fields.kind != AGAIN
     if image.type != ET_EXEC or image.machine in {EM_386, EM_X86_64}:
         wanted &= fields.role != ABSOLUTE
+    else:
+        plain = (fields.role == ABSOLUTE) & (fields.head == 0)
+        alike = np.isin(fields.kind >> FORM, np.unique(fields.kind[plain] >> FORM)) & (fields.role == DATA)
+        if 8 * int(alike.sum()) >= int(plain.sum()):
+            wanted &= ~plain
     if image.machine == EM_386:
         wanted &= fields.role == BRANCH
     fields = fields.take(np.flatnonzero(wanted))
