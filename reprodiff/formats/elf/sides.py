@@ -381,15 +381,17 @@ class Both:
         others = [(start, stop) for start, stop, place in twos if place is None]
         found: list[Piece] = []
         used: set[Any] = set()
+        moved: dict[int, int] = {}
+        for p, pieces in zip(code, maps, strict=True):
+            here = [place for _start, _stop, place in ones if place and p.one.addr <= place < p.one.addr + p.one.size]
+            to = pieces.to(np.array(here, np.uint64).view(np.int64) - p.one.place)
+            moved.update({place: at + p.two.addr for place, at in zip(here, to.tolist(), strict=True) if at >= 0})
         for start, stop, place in ones:
             twin = None
             if place is None:
                 twin = others.pop(0) if others else None
-            else:
-                for p, pieces in zip(code, maps, strict=True):
-                    if p.one.addr <= place < p.one.addr + p.one.size:
-                        to = int(pieces.to(np.array([place - p.one.addr], np.int64))[0])
-                        twin = places.pop(to + p.two.addr, None) if to >= 0 else None
+            elif place in moved:
+                twin = places.pop(moved[place], None)
             size = stop - start
             if twin is not None and twin[1] - twin[0] != size and _filled_up(a[start:stop], b[slice(*twin)]):
                 # The last record of an input is filled up.
