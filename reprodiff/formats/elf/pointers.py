@@ -82,7 +82,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
         )  # fmt: skip
     if one.name == b".eh_frame":
-        if both.arranged and found.open.any():
+        if found.open.any():
             _filled_up(both, pair, found)
         grown = _grown(both)
         if grown:
