@@ -437,6 +437,10 @@ class Both:
         """Return the first section pair of a name."""
         return next((pair for pair in self.pairs if pair.one.name == name), None)
 
+    def told(self, left: Any, _right: Any) -> Any:
+        """Tell of pairs of addresses, as arrays, for which it is known what the other one would have to be."""
+        return self.addresses.covered(left)
+
     def section_at(self, address: int) -> Pair | None:
         """Return the allocated section pair in which a left address lies."""
         for pair in self.pairs:
