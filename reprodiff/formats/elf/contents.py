@@ -210,9 +210,7 @@ def _counts(a: bytes, b: bytes, a0: int, b0: int) -> bool:
     """Tell whether bytes before the strings a[a0:] and b[b0:] differ only where they say how much follows: up to the
     end of the string, or its NUL."""
     return a0 == b0 and all(
-        (a[i], b[i]) in {(len(a) - i - 1, len(b) - i - 1), (len(a) - i, len(b) - i)}
-        for i in range(a0)
-        if a[i] != b[i]
+        (a[i], b[i]) in {(len(a) - i - 1, len(b) - i - 1), (len(a) - i, len(b) - i)} for i in range(a0) if a[i] != b[i]
     )
 
 

@@ -33,7 +33,7 @@ REFERS = {
     b".debug_macro": (b".debug_str", b".debug_line"),
     b".gdb_index": (b".debug_info",),
     # What clang writes for LLDB.
-    **{name: (b".debug_str", b".debug_info") for name in (b".apple_names", b".apple_types", b".apple_objc", b".apple_namespac")},
+    **dict.fromkeys((b".apple_names", b".apple_types", b".apple_objc", b".apple_namespac"), (b".debug_str", b".debug_info")),
     # DW_OP_implicit_pointer
     b".debug_loclists": (b".debug_info",),
     b".debug_loc": (b".debug_info",),
