@@ -4,6 +4,7 @@ from typing import Any
 
 from normalizers.common import clamp, suspect
 from normalizers.patterns import Sure
+from normalizers.programs import texts
 from reprodiff.rules import Policy, Rederive, Rule, Set
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Refs
@@ -74,6 +75,7 @@ RULES: tuple[Rule, ...] = (
         "when the library was built, as old linkers wrote it",
         claim=suspect,
     ),
+    *texts("macho/section[*]", b"__DWARF,"),
     Rule(f"{SIGNATURE}/blob", "code-signature", "a signature: made with a secret key, often with a time"),
     Rule(SIGNATURE, "code-signature", "one side is signed", None, "one-sided"),
     Rule("macho/commands/lc_code_signature", "code-signature", "one side is signed", None, "one-sided"),

@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 from normalizers.common import clamp, suspect
+from normalizers.elf import claims, rust
 from normalizers.patterns import Sure
+from normalizers.programs import section_of, texts
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
 from reprodiff.sources import Source
-from reprodiff.tree import Group, Refs
+from reprodiff.tree import Group, Refs, children
 
 # A later one is rather a hash of the content, which linkers wrote before they said so in the debug directory.
 LATEST = 1 << 31
@@ -80,6 +82,38 @@ def _stamps() -> tuple[Rule, ...]:
     )
 
 
+_STRIPPED = "debug information or symbols that one side alone has"
+# IMAGE_FILE_LINE_NUMS_STRIPPED, IMAGE_FILE_LOCAL_SYMS_STRIPPED, IMAGE_FILE_DEBUG_STRIPPED
+_STRIPPED_FLAGS = 0x4 | 0x8 | 0x200
+
+
+def _kept(evidence: Any) -> list[tuple[bool, bool]]:
+    """Return for each side whether it has debug information, and whether symbols."""
+    found = []
+    for root in evidence.comparison.roots or ():
+        nodes = children(root)
+        debug = any(
+            isinstance(n, Group) and n.name == "section" and (n.key or b"").startswith(b".debug_") for n in nodes
+        )
+        found.append((debug, any(n.name == "symbols" for n in nodes)))
+    return found
+
+
+def _stripped(change: Any, evidence: Any) -> Sure | None:
+    """Claim what strip takes out, where the other side has nothing of its kind."""
+    kept = evidence.once(_kept)
+    kind = 1 if not change.keys else 0 if section_of(change).startswith(b".debug_") else None
+    return "origin" if kind is not None and len(kept) == 2 and kept[0][kind] != kept[1][kind] else None
+
+
+def _stripped_flags(change: Any, evidence: Any) -> Sure | None:
+    """Claim the flags of the header that say what was stripped, where it was."""
+    kept, values = evidence.once(_kept), evidence.values(change)
+    if values is None or len(kept) != 2 or kept[0] == kept[1] or (values[0] ^ values[1]) & ~_STRIPPED_FLAGS:
+        return None
+    return "origin"
+
+
 def _along() -> tuple[Rule, ...]:
     """Blank what identifies the build together with whatever is normalized: it was made from that, or beside it."""
     return tuple(
@@ -140,4 +174,15 @@ RULES: tuple[Rule, ...] = (
     Rule(f"{CERTIFICATE}/padding", "code-signature", "aligns the next signature", None, "one-sided", _is_zero),
     Rule("pe/certificates/padding", "code-signature", "aligns the signature", None, "one-sided", _is_zero),
     *_along(),
+    *texts(IN_SECTION, b".debug_"),
+    Rule("pe/symbols/file[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
+    Rule("pe/strings/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
+    Rule("pe/strings/string[*]", "anon-namespace-random-symbol", "a name with a random number",
+         claim=claims.anonymous_symbol),
+    Rule("pe/strings/string[*]", "rust-crate-hash", "the same Rust symbol with the hash of another crate",
+         claim=rust.rust_hash),
+    Rule(IN_SECTION, "stripped", _STRIPPED, None, "one-sided", _stripped),
+    Rule("pe/sections/sectionheader[*]", "stripped", _STRIPPED, None, "one-sided", _stripped),
+    Rule("pe/{symbols,strings}", "stripped", _STRIPPED, None, "one-sided", _stripped),
+    Rule("pe/header/characteristics", "stripped", "says what was stripped", claim=_stripped_flags),
 )  # fmt: skip

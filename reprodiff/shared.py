@@ -100,8 +100,10 @@ def _pairs(top: Comparison) -> Iterator[tuple[bytes, bytes, str, bool]]:
     count = 0
     for comparison in top.all():
         for where, changes in comparison.changes.items():
-            certain = "/.debug_" in where or where.startswith("elf/.debug")
+            debug = "/.debug_" in where or where.startswith("elf/.debug")
             for change in changes:
+                inside = where.startswith(("pe/section[*]", "macho/section[*]"))
+                certain = debug or (inside and change.keys[0].startswith((b".debug_", b"__DWARF,")))
                 count += 1
                 if count > CHANGES_MAX:
                     return

@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "go-build-settings", "the flags that Go's compiler was given", claim=go.compiled_with),
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
-    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.tool_alone),
     Rule(DEBUG, "recorded-build-flags", "the flags that the compiler was given", claim=claims.flags),
     Rule(DEBUG, "dependency-drift", "a crate in another version", claim=claims.crate_version),
     Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),

@@ -153,6 +153,17 @@ def version_of_tool(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if heads[0] != heads[1] else None
 
 
+def tool_alone(change: Any, evidence: Any) -> Sure | None:
+    """Claim a tool that debug information of one side alone names, where both sides store it alike."""
+    both = images(evidence)
+    name = evidence.where.split("/")[1].encode()
+    if both is not None:
+        stored = [image.by_name.get(name) for image in both]
+        if None in stored or len({(section.compressed, section.type) for section in stored}) > 1:
+            return None
+    return version_of_tool(change, evidence)
+
+
 def as_text(change: Any, _evidence: Any) -> tuple[str, str]:
     """Show a table of strings of one side alone as what it says."""
     text = either(change).replace(b"\0", b", ").decode("utf-8", "replace")

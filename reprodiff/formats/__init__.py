@@ -179,7 +179,8 @@ FORMATS: tuple[Entry, ...] = (
     Entry(
         "pe",
         ((0, b"MZ"), (0, b"\x64\x86"), (0, b"\x4c\x01"), (0, b"\x64\xaa"), (0, b"\xc4\x01"), (0, b"\0\0\xff\xff")),
-        "images and objects: headers, sections, debug, export, import and resource directories, certificates",
+        "images and objects: headers, sections, symbols, debug, export, import and resource directories, certificates;"
+        " code and data by what they refer to",
         "probe",
     ),
     Entry(
@@ -192,7 +193,8 @@ FORMATS: tuple[Entry, ...] = (
             (0, b"\xca\xfe\xba\xbe"),
             (0, b"\xca\xfe\xba\xbf"),
         ),
-        "load commands, sections, symbols, code signature; the files of a fat binary entered",
+        "load commands, sections, symbols, code signature; the files of a fat binary entered;"
+        " code and data by what they refer to",
         "probe",
     ),
     # The magic of ISO 9660 lies behind the head; `lzma` has none, but likely numbers: after all that have one.

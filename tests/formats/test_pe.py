@@ -65,7 +65,7 @@ def test_lief_sees_the_same(path):
     lief = pytest.importorskip("lief")
     raw = path.read_bytes()
     found = values(raw)
-    if path.suffix == ".obj":
+    if path.suffix in {".obj", ".o"}:
         theirs = lief.COFF.parse(str(path))
         assert found["pe/header/timedatestamp"] == theirs.header.timedatestamp
         assert found["pe/header/numberofsections"] == len(theirs.sections)
@@ -76,6 +76,8 @@ def test_lief_sees_the_same(path):
     assert found["pe/optional/fields/checksum"] == theirs.optional_header.checksum
     assert found["pe/optional/fields/checksum"] in {0, theirs.compute_checksum()}
     for section in theirs.sections:
+        if section.name.startswith("/"):
+            continue  # it does not read names in the string table
         head = f"pe/sections/sectionheader[{section.name}]/fields"
         assert found[f"{head}/virtualaddress"] == section.virtual_address
         assert found[f"{head}/pointertorawdata"] == section.pointerto_raw_data
@@ -83,7 +85,7 @@ def test_lief_sees_the_same(path):
     stamps = [value for place, value in found.items() if "/debug[" in place and place.endswith("/timedatestamp")]
     assert stamps == [entry.timestamp for entry in theirs.debug]
     paths = [value.decode() for place, value in found.items() if place.endswith("debugdata[codeview]/path")]
-    assert paths == [entry.filename for entry in theirs.debug if entry.type == lief.PE.Debug.TYPES.CODEVIEW]
+    assert paths == [entry.filename for entry in theirs.debug if isinstance(entry, lief.PE.CodeViewPDB)]
     if theirs.has_exports:
         assert found["pe/section[.edata]/export/timedatestamp"] == theirs.get_export().timestamp
     if theirs.has_resources:
@@ -94,7 +96,7 @@ def test_lief_sees_the_same(path):
 @every_file
 def test_checksum_is_the_real_one(path):
     raw = path.read_bytes()
-    if path.suffix == ".obj":
+    if path.suffix in {".obj", ".o"}:
         return
     found = values(raw)["pe/optional/fields/checksum"]
     assert found in {0, checksum(raw)}

@@ -134,7 +134,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     fields = fields.take(np.flatnonzero(wanted))
     pairs = twins(both, pair, fields)
     left, right = pairs.left.target, pairs.right.target
-    bad = pairs.equal & both.addresses.covered(left) & ~_leads(both, pair, fields.take(pairs.rows), pairs)
+    bad = pairs.equal & both.told(left, right) & ~_leads(both, pair, fields.take(pairs.rows), pairs)
     found = []
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True

@@ -202,10 +202,16 @@ def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, pie
     (a0, a1), (b0, b1) = core
     string_changed(walk, both, pair, where, a[a0:a1], b[b0:b1], (one[0] + a0, one[0] + a1), (two[0] + b0, two[0] + b1))
     if a[:a0] != b[:b0]:
-        # A byte before a string that says how long it is.
-        lengths = a[a0 - 1] == a1 - a0 and b[b0 - 1] == b1 - b0 and a[: a0 - 1] == b[: b0 - 1]
-        put = walk.put_follow if lengths else walk.put
+        put = walk.put_follow if _counts(a[:a1], b[:b1], a0, b0) else walk.put
         put(where, (), (one[0], one[0] + a0), (two[0], two[0] + b0), RAW)
+
+
+def _counts(a: bytes, b: bytes, a0: int, b0: int) -> bool:
+    """Tell whether bytes before the strings a[a0:] and b[b0:] differ only where they say how much follows: up to the
+    end of the string, or its NUL."""
+    return a0 == b0 and all(
+        (a[i], b[i]) in {(len(a) - i - 1, len(b) - i - 1), (len(a) - i, len(b) - i)} for i in range(a0) if a[i] != b[i]
+    )
 
 
 def _printed(a: bytes, b: bytes) -> tuple[tuple[int, int], tuple[int, int]] | None:

@@ -32,6 +32,8 @@ REFERS = {
     b".debug_gnu_pubtypes": (b".debug_info",),
     b".debug_macro": (b".debug_str", b".debug_line"),
     b".gdb_index": (b".debug_info",),
+    # What clang writes for LLDB.
+    **dict.fromkeys((b".apple_names", b".apple_types", b".apple_objc", b".apple_namespac"), (b".debug_str", b".debug_info")),
     # DW_OP_implicit_pointer
     b".debug_loclists": (b".debug_info",),
     b".debug_loc": (b".debug_info",),

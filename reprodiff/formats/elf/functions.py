@@ -13,6 +13,7 @@ from reprodiff.formats.elf.x86 import ABSOLUTE
 
 # How much of a text that a function refers to tells it from others.
 TEXT_MIN, TEXT_MAX = 3, 64
+PRINTED = bytes((9, 10, 13, *range(0x20, 0x7F)))
 
 
 def alike(
@@ -96,7 +97,7 @@ def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]
         for index in np.flatnonzero((target >= other.addr) & (target < other.addr + other.size)).tolist():
             number = int(np.searchsorted(starts, at[index], "right")) - 1
             text = data[(start := int(target[index]) - other.addr) : start + TEXT_MAX].split(b"\0", 1)[0]
-            if text.isascii() and len(text) >= TEXT_MIN:
+            if len(text) >= TEXT_MIN and not text.translate(None, PRINTED):
                 found[number] = found.get(number, b"") + b"\0" + text
     return found
 

@@ -82,7 +82,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
         )  # fmt: skip
     if one.name == b".eh_frame":
-        if both.arranged and found.open.any():
+        if found.open.any():
             _filled_up(both, pair, found)
         grown = _grown(both)
         if grown:
@@ -112,33 +112,42 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
             signed=True,
         )
-    if found.open.any() and both.family and not one.flags & 1:
-        begins = both.left.references(one)
-        if len(begins):
+    if not one.flags & 1:
+        jump_tables(both, pair, found)
 
-            def into(targets: Any) -> Any:
-                found_in = np.zeros(len(targets), bool)
-                for other in both.pairs:
-                    if other.one.code:
-                        found_in |= (targets >= other.one.place) & (targets < other.one.place + other.one.size)
-                return found_in
 
-            def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
-                index = np.searchsorted(begins, starts, "right") - 1
-                start = begins[np.maximum(index, 0)]
-                begin = both.pieces(pair).to(start)
-                target = one.place + start + ones
-                fits = (index >= 0) & (begin >= 0)
-                fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
-                found_in = into(target)
-                for number in np.flatnonzero(fits & ~found_in)[:LENGTHS_MAX].tolist():
-                    found_in[number] = _texts(both, int(start[number] + ones[number]) + one.place)
-                return fits & found_in
+def jump_tables(both: Both, pair: Pair, found: Differing) -> None:
+    """Accept entries of tables: distances into code or to texts from where code refers to the table."""
+    one, two = pair.one, pair.two
+    if not found.open.any() or not both.family:
+        return
+    image, addresses = both.left.image, both.addresses
+    begins = both.left.references(one)
+    if len(begins):
 
-            found.accept(4, 4, one.addr, entries, signed=True)
-            if image.type == ET_EXEC and image.machine == EM_RISCV:
-                # Addresses of half a word, where all of them fit into it.
-                found.accept(4, 4, one.addr, lambda s, _o, ones, twos: (s >= begins[0]) & into(ones) & addresses.same(ones, twos))  # fmt: skip
+        def into(targets: Any) -> Any:
+            found_in = np.zeros(len(targets), bool)
+            for other in both.pairs:
+                if other.one.code:
+                    found_in |= (targets >= other.one.place) & (targets < other.one.place + other.one.size)
+            return found_in
+
+        def entries(starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
+            index = np.searchsorted(begins, starts, "right") - 1
+            start = begins[np.maximum(index, 0)]
+            begin = both.pieces(pair).to(start)
+            target = one.place + start + ones
+            fits = (index >= 0) & (begin >= 0)
+            fits &= addresses.same(one.place + start + ones, two.place + begin + twos)
+            found_in = into(target)
+            for number in np.flatnonzero(fits & ~found_in)[:LENGTHS_MAX].tolist():
+                found_in[number] = _texts(both, int(start[number] + ones[number]) + one.place)
+            return fits & found_in
+
+        found.accept(4, 4, one.addr, entries, signed=True)
+        if image.type == ET_EXEC and image.machine == EM_RISCV:
+            # Addresses of half a word, where all of them fit into it.
+            found.accept(4, 4, one.addr, lambda s, _o, ones, twos: (s >= begins[0]) & into(ones) & addresses.same(ones, twos))  # fmt: skip
 
 
 def _texts(both: Both, address: int) -> bool:

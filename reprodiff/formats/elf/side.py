@@ -208,6 +208,14 @@ class Side:
             found = self._bounds[section.number] = sorted({0, *places})
         return found
 
+    def state(self) -> Any:
+        """Return what is known of symbols and code, to go back to."""
+        return dict(self._named or {}), dict(self._bounds), dict(self._swept)
+
+    def restore(self, state: Any) -> None:
+        """Go back to what was known."""
+        self._named, self._bounds, self._swept = state
+
     def begin(self, section: Section, starts: list[int]) -> None:
         """Take where code of a section begins, as it was found out."""
         self._bounds[section.number] = sorted({0, *starts})

@@ -72,6 +72,23 @@ def _pages(directory: Directory) -> Derive:
     return derive
 
 
+def holds(source: Source, start: int, stop: int) -> bool:
+    """Tell whether the hashes of a code signature are those of the pages before it."""
+    import hashlib
+
+    raw = source.read(start, stop)
+    found = _directory(raw)
+    if found is None or found.limit > start:
+        return False
+    hashes = b"".join(
+        hashlib.new(found.name, source.read(at, min(at + found.page, found.limit)), usedforsecurity=False).digest()[
+            : found.width
+        ]
+        for at in range(0, found.limit, found.page)
+    )
+    return raw[found.start : found.stop] == hashes
+
+
 def signature(source: Source, start: int, stop: int, refs: dict[str, Node]) -> tuple[Group, bool]:
     """Describe a code signature; True with one that was made with a key. refs: gets the whole file as `file`."""
     raw = source.read(start, stop)

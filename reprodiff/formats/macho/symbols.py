@@ -1,6 +1,7 @@
 """The symbol table of a Mach-O file and its strings (mach-o/nlist.h, stab.h)."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -114,9 +115,9 @@ def walk_symbols(walk: Walk, left: Group, right: Group, one: Symbols, two: Symbo
     a, b = (side.read(t.start, t.start + t.number * t.width) for side, t in ((walk.left, one), (walk.right, two)))
     if all(a[i :: one.width] == b[i :: one.width] for i in range(4)) or _same_strings(walk, one, two):
         return False
-    for name, (first, second) in _pairs(left, right).items():
+    for name, (first, second) in pairs(left, right).items():
         if first is one.group and second is two.group:
-            _entries(walk, a, b, one, two)
+            entries(walk, a, b, one, two)
         elif first is None or second is None:
             walk.alone(first, second, f"macho/{name[0]}", ())
         else:
@@ -130,7 +131,7 @@ def _same_strings(walk: Walk, one: Symbols, two: Symbols) -> bool:
     return left == walk.right.read(two.strings.start, two.strings.stop)
 
 
-def _pairs(left: Group, right: Group) -> dict[tuple[str, bytes | None, int], tuple[Node | None, Node | None]]:
+def pairs(left: Group, right: Group) -> dict[tuple[str, bytes | None, int], tuple[Node | None, Node | None]]:
     """Pair the children of both roots by name and key, of several alike the first with the first."""
     found: dict[tuple[str, bytes | None, int], tuple[Node | None, Node | None]] = {}
     for side, root in enumerate((left, right)):
@@ -144,7 +145,10 @@ def _pairs(left: Group, right: Group) -> dict[tuple[str, bytes | None, int], tup
     return found
 
 
-def _entries(walk: Walk, a: bytes, b: bytes, one: Symbols, two: Symbols) -> None:
+def entries(
+    walk: Walk, a: bytes, b: bytes, one: Symbols, two: Symbols, fine: Callable[[bytes, bytes], bool] | None = None
+) -> None:
+    """Compare the entries of two symbol tables; fine: whether two differ in nothing but where something moved to."""
     assert one.strings is not None and two.strings is not None
     texts = (
         walk.left.read(one.strings.start, one.strings.stop),
@@ -166,7 +170,8 @@ def _entries(walk: Walk, a: bytes, b: bytes, one: Symbols, two: Symbols) -> None
             continue
         here, there = one.start + at, two.start + at
         pair = int.from_bytes(x[:4], one.order), int.from_bytes(y[:4], one.order)
-        same = x[:4] != y[:4] and (pair in known or _text(texts[0], pair[0]) == _text(texts[1], pair[1]))
+        inside = pair[0] < len(texts[0]) and pair[1] < len(texts[1])
+        same = x[:4] != y[:4] and inside and (pair in known or _text(texts[0], pair[0]) == _text(texts[1], pair[1]))
         twins = osos.get((here, True)), osos.get((there, False))
         if same and twins[0] is not None:
             key = (twins[0].key or b"",)
@@ -178,7 +183,11 @@ def _entries(walk: Walk, a: bytes, b: bytes, one: Symbols, two: Symbols) -> None
         skip = 4 if same else 0
         if x[skip:] == y[skip:]:
             continue
-        if twins[0] is not None and twins[1] is not None:
+        if fine is not None and (same or x[:4] == y[:4]) and fine(x, y):
+            moved += 1
+            size += sum(map(int.__ne__, x[skip:], y[skip:]))
+            first = first or (here, there)
+        elif twins[0] is not None and twins[1] is not None:
             for leaf, twin in zip(children(twins[0])[skip // 4 :], children(twins[1])[skip // 4 :], strict=True):
                 assert isinstance(leaf, Leaf)
                 place = f"macho/symbols/oso[*]/{leaf.name}"

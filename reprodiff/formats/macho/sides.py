@@ -1,0 +1,129 @@
+"""Both files side by side: what the shared comparison of programs asks, answered from Mach-O symbols."""
+
+from typing import Any
+
+import numpy as np
+
+from reprodiff.budget import Budget
+from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf.code import follow
+from reprodiff.formats.elf.names import EM_X86_64
+from reprodiff.formats.elf.pieces import Pieces, Symbol, identity
+from reprodiff.formats.elf.pointers import jump_tables
+from reprodiff.formats.elf.side import Side
+from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.elf.words import Addresses, Differing
+from reprodiff.formats.macho.view import N_SECT, N_STAB, N_TYPE, View
+
+HEADERS = 32
+
+
+class MachoSide(Side):
+    """One file."""
+
+    def __init__(self, view: View, budget: Budget) -> None:
+        super().__init__(view, budget)  # type: ignore[arg-type]
+        self.view = view
+
+    @property
+    def stripped(self) -> bool:
+        """Whether symbols name no function."""
+        return not any(self.named(section) for section in self.view.sections if section.code)
+
+    def _symbols(self) -> dict[int, list[Symbol]]:
+        found: dict[int, list[Symbol]] = {}
+        seen: dict[bytes, int] = {}
+        for name, kind, number, value in self.view.entries():
+            if kind & N_STAB or kind & N_TYPE != N_SECT or not 0 < number < len(self.view.sections):
+                continue
+            section = self.view.sections[number]
+            start = value - section.addr
+            # Literals are told by their content.
+            if 0 <= start <= section.size and not section.strings:
+                seen[name] = seen.get(name, 0) + 1
+                found.setdefault(number, []).append(Symbol(start, 0, (name, b"", seen[name])))
+        for rows in found.values():
+            rows.sort()
+        return found
+
+    def _listed(self) -> list[tuple[int, int]]:
+        """Return (address, size) of all functions."""
+        starts = self.view.functions()
+        found = []
+        for section in self.view.sections:
+            if section.code:
+                inside = [start for start in starts if section.addr <= start < section.addr + section.size]
+                ends = [*inside[1:], section.addr + section.size]
+                found += [(start, end - start) for start, end in zip(inside, ends, strict=False)]
+        return sorted(found)
+
+
+class MachoBoth(Both):
+    """Two files."""
+
+    left: MachoSide
+    right: MachoSide
+
+    def __init__(self, left: View, right: View, budget: Budget) -> None:
+        super().__init__(left, right, budget)  # type: ignore[arg-type]
+        self.left, self.right = MachoSide(left, budget), MachoSide(right, budget)
+
+    def _arrange(self) -> None:
+        for pair in self._code():
+            pair.pieces(self.left, self.right)
+
+    @property
+    def addresses(self) -> Addresses:
+        """The map of all that is loaded, with the headers before it."""
+        if self._addresses is None:
+            loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
+            parts = [(p.one.addr, p.one.size, p.two.addr, p.two.size, self.pieces(p)) for p in loaded]
+            bases = self.left.view.base, self.right.view.base
+            if all(part[0] >= bases[0] + HEADERS for part in parts):
+                parts.append((bases[0], HEADERS, bases[1], HEADERS, Pieces(identity(HEADERS, HEADERS))))
+            self._addresses = Addresses(parts)
+        return self._addresses
+
+
+def decide(both: MachoBoth, pair: Pair, found: Differing) -> None:
+    """Accept every word of a section that refers to the same thing on both sides."""
+    one, two = pair.one, pair.two
+    if not one.alloc:
+        debug.decide(both, pair, found)
+        return
+    addresses, word = both.addresses, both.left.image.word
+    bases = both.left.view.base, both.right.view.base
+
+    def apart(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+        return addresses.same(one.addr + starts + ones, two.addr + others + twos)
+
+    words = np.array(both.left.view.targets(one), np.int64)
+    if len(words) and np.array_equal(both.pieces(pair).to(words), np.array(both.right.view.targets(two), np.int64)):
+        found.accept_fields(words, lambda _s, _o, ones, twos: addresses.same(ones, twos))
+    if one.code:
+        if not both.x86:
+            follow(both, pair, found)
+        if both.x86 and not both.still:
+            code = both.left.sweep(one)
+            chosen = np.isin(
+                code.kind, (x86.BRANCH, x86.RIP) if both.left.image.machine == EM_X86_64 else (x86.BRANCH,)
+            )
+            fields, end = code.at[chosen], code.end[chosen]
+
+            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+                behind = end[np.searchsorted(fields, starts)] - starts
+                return addresses.same(one.addr + starts + behind + ones, two.addr + others + behind + twos)
+
+            found.accept_fields(fields, targets)
+        return
+    found.accept(word, word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
+    name = one.name.rpartition(b",")[2]
+    if name == b"__eh_frame":
+        found.accept(word, 1, one.addr, apart, signed=True)
+        found.accept(4, 4, one.addr, lambda s, o, ones, twos: (both.pieces(pair).to(s - ones) == o - twos) & (ones > 0),
+                     signed=True)  # fmt: skip
+    if name in {b"__eh_frame", b"__gcc_except_tab"}:
+        found.accept(4, 1, one.addr, apart, signed=True)
+    if name == b"__unwind_info":
+        found.accept(4, 4, one.addr, lambda _s, _o, ones, twos: addresses.same(ones + bases[0], twos + bases[1]))
+    jump_tables(both, pair, found)
