@@ -134,7 +134,12 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     fields = fields.take(np.flatnonzero(wanted))
     pairs = twins(both, pair, fields)
     left, right = pairs.left.target, pairs.right.target
-    bad = pairs.equal & both.told(left, right) & ~_leads(both, pair, fields.take(pairs.rows), pairs)
+    known = both.told(left, right)
+    for table in both.pairs if both.arranged else ():
+        if table.one.name.startswith(b".got"):
+            # An entry that corresponds to none, because a relocation says so.
+            known |= (left >= table.one.place) & (left < table.one.place + table.one.size)
+    bad = pairs.equal & known & ~_leads(both, pair, fields.take(pairs.rows), pairs)
     found = []
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
