@@ -462,7 +462,7 @@ def wide_instructions(evidence: Any) -> tuple[int, int]:
     both = images(evidence)
     if both is None:
         return 0, 0
-    from reprodiff.formats.elf.isa import wide
+    from reprodiff.formats.elf.machines.isa import wide
 
     return wide(both[0]), wide(both[1])
 

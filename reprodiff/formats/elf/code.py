@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, BRANCH, DATA, FORM, ROLE, Fields, Read
+from reprodiff.formats.elf.machines.instructions import ABSOLUTE, AGAIN, BRANCH, DATA, FORM, ROLE, Fields, Read
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing

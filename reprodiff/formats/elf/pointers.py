@@ -5,10 +5,11 @@ from typing import Any, Literal
 import numpy as np
 
 from reprodiff.formats.elf import code as instructions_of
-from reprodiff.formats.elf import debug, immediates, inplace, x86
+from reprodiff.formats.elf import debug, immediates, inplace
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.instructions import signed
 from reprodiff.formats.elf.links import absolute
+from reprodiff.formats.elf.machines import x86
+from reprodiff.formats.elf.machines.instructions import signed
 from reprodiff.formats.elf.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair

@@ -10,11 +10,10 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf import instructions
-from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
+from reprodiff.formats.elf.machines import instructions
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_ARM,
@@ -40,6 +39,7 @@ from reprodiff.formats.elf.parts import decoded
 from reprodiff.formats.elf.pieces import (
     Symbol,
 )
+from reprodiff.formats.elf.rust.digests import plain
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
@@ -291,7 +291,7 @@ class Side:
             return False
         found = self._thumb.get(section.number)
         if found is None:
-            from reprodiff.formats.elf.arm import thumb
+            from reprodiff.formats.elf.machines.arm import thumb
 
             found = self._thumb[section.number] = thumb(self.data(section), self.bounds(section), self.marks(section))
         return offset // 2 < len(found) and bool(found[offset // 2])
@@ -345,8 +345,8 @@ class Side:
         found = instructions.joined(parts)
         if self.image.type != ET_EXEC or self.image.machine != EM_X86_64:
             return found
-        from reprodiff.formats.elf.operands import operands
-        from reprodiff.formats.elf.x86 import filled
+        from reprodiff.formats.elf.machines.operands import operands
+        from reprodiff.formats.elf.machines.x86 import filled
 
         more = np.setdiff1d(operands(code, found.starts), found.at)
         at = np.concatenate([found.at, more])

@@ -10,14 +10,12 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf import x86
 from reprodiff.formats.elf.anchors import refine
-from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.linkage import entries
-from reprodiff.formats.elf.mangled import renamed
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_ARM,
@@ -43,6 +41,8 @@ from reprodiff.formats.elf.pieces import (
     strings,
     texts,
 )
+from reprodiff.formats.elf.rust.digests import plain
+from reprodiff.formats.elf.rust.mangled import renamed
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
 from reprodiff.formats.elf.units import abbreviations, based, inside_units, joined, reordered, rows_of_units

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.flow import Flow
-from reprodiff.formats.elf.instructions import (
+from reprodiff.formats.elf.machines.flow import Flow
+from reprodiff.formats.elf.machines.instructions import (
     ABSOLUTE,
     BRANCH,
     DATA,
