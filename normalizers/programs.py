@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from normalizers.elf import claims, rust
+from normalizers.elf import claims, rust, stamps
 from reprodiff.rules import Rule
 
 _PATH = "the directory that the compiler ran in, as debug information records it"
@@ -40,8 +40,8 @@ def texts(section: str, prefix: bytes) -> tuple[Rule, ...]:
     )
     program: tuple[tuple[str, str, claims.Claim], ...] = (
         ("elf-comment-toolchain", _TOOLS, claims.version_of_tool),
-        ("cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claims.timestamp),
-        ("cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claims.date_time),
+        ("cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", stamps.timestamp),
+        ("cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", stamps.date_time),
         ("dependency-drift", "a crate in another version", claims.crate_version),
         ("elf-comment-toolchain", "Rust's own library at another commit", claims.rustc_commit),
         ("rust-source-path", "the path of Rust source code, for messages of a panic", claims.rust_source),

@@ -4,7 +4,7 @@ import random
 import shutil
 
 import pytest
-from executables import KINDS, mutations
+from executables import KINDS, build, middle, mutations
 from linkorder import Link, Parts, linked, swaps
 
 from reprodiff.app import diff_sources
@@ -96,3 +96,18 @@ def test_permutation_is_named(tmp_path):
         for side in (example["left"], example["right"])
     )
     assert "→" in text.render(outcome.report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("links", [(), ("-s",)], ids=["symbols", "stripped"])
+def test_three_thousand_functions(tmp_path, links):
+    """All of 2 MB in another order, and one changed instruction in it; how long that takes is no matter of a test."""
+    program = middle(links=links)
+    one = build(program, tmp_path / "one" / "program")
+    two = build(
+        program, tmp_path / "two" / "program", order=lambda objects: random.Random(5).sample(objects, len(objects))
+    )
+    good = one.read_bytes()
+    check(report(good, two.read_bytes()))
+    for mutation in mutations(two, "instruction", 3):
+        assert report(good, mutation.data)["verdict"] == "unexplained", str(mutation)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from normalizers import qt
-from normalizers.elf import claims, generated, go, order, rust
+from normalizers.elf import claims, generated, go, order, rpath, rust, stamps
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Policy, Rule, Set
@@ -37,7 +37,7 @@ BLANK = Set(lambda value, _policy: bytes(len(value)))
 
 
 # A search path outside of the system is taken out as if it were empty, which the loader takes as none.
-UNPLACED = Set(lambda value, _policy: bytes(len(value)) if claims.outside(value) else value)
+UNPLACED = Set(lambda value, _policy: bytes(len(value)) if rpath.outside(value) else value)
 
 
 # What a text says of its build, and why that is no content.
@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "go-build-settings", "the flags that Go's compiler was given", claim=go.compiled_with),
     Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
     Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
-    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.tool_alone),
     Rule(DEBUG, "recorded-build-flags", "the flags that the compiler was given", claim=claims.flags),
     Rule(DEBUG, "dependency-drift", "a crate in another version", claim=claims.crate_version),
     Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
@@ -99,9 +99,9 @@ RULES: tuple[Rule, ...] = (
         rule
         for place in STRINGS
         for rule in (
-            Rule(place, "kernel-banner", "who built the kernel, where and when", claim=claims.banner),
-            Rule(place, "cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claim=claims.timestamp),
-            Rule(place, "cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claim=claims.date_time),
+            Rule(place, "kernel-banner", "who built the kernel, where and when", claim=stamps.banner),
+            Rule(place, "cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claim=stamps.timestamp),
+            Rule(place, "cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claim=stamps.date_time),
             Rule(place, "dependency-drift", "a crate in another version", claim=claims.crate_version),
             Rule(place, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
             Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=claims.rust_source),
@@ -143,26 +143,26 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.go.buildinfo/version", "elf-comment-toolchain", "the release of Go", claim=go.release),
     # The dynamic section.
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
-         UNPLACED, claim=claims.rpath_own, opt_in=True),
+         UNPLACED, claim=rpath.rpath_own, opt_in=True),
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
-         claim=claims.rpath),
+         claim=rpath.rpath),
     Rule("elf/.dynstr/rpath[*]/value", "rpath-build-path", "the directory that was built in, as a place to look for libraries",
-         UNPLACED, claim=claims.rpath, opt_in=True),
+         UNPLACED, claim=rpath.rpath, opt_in=True),
     Rule("elf/.dynamic/{DT_RPATH,DT_RUNPATH}", "rpath-build-path", "a place outside of the system to look for libraries, on one side alone",
-         None, "one-sided", claims.rpath_alone),
+         None, "one-sided", rpath.rpath_alone),
     Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "one-sided",
-         claims.residue, claims.residue_lengths),
+         rpath.residue, rpath.residue_lengths),
     Rule("elf/.dynstr/residue", "cmake-rpath-stripped-residue", "zeros where a search path was removed after linking", None, "changed",
-         claims.residue, claims.residue_lengths),
+         rpath.residue, rpath.residue_lengths),
     *(
         Rule("elf/.dynstr/string[*]", "rpath-build-path", "a search path that was taken out, and its text left behind", None, kind,
-             claims.rpath_left)
+             rpath.rpath_left)
         for kind in ("changed", "one-sided")
     ),
     # What follows from all the rest.
     Rule("elf/.note*/build-id/desc", "gnu-build-id", "a digest of the file as it was linked", BLANK, claim=claims.derived, opt_in=True),
     Rule("elf/.note*/build-id/desc", "cmake-rpath-stripped-residue", "a digest of the file before a search path was removed from it", BLANK,
-         claim=claims.residue_alone, detail=claims.residue_lengths, opt_in=True),
+         claim=rpath.residue_alone, detail=rpath.residue_lengths, opt_in=True),
     Rule("elf/.note*/build-id/desc", "gnu-build-id", "an identifier that differs alone: random, or a digest of what is no longer there",
          BLANK, opt_in=True),
     Rule("elf/.gnu_debuglink/crc", "gnu-debuglink-crc", "a checksum of the separate debug file", ZERO, claim=claims.follows_id, opt_in=True),
@@ -229,10 +229,10 @@ RULES: tuple[Rule, ...] = (
     # Code.
     Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
          detail=claims.wide_counts),
-    Rule("elf/.text*/function[*]", "copyright-year", "a number that reads as a year on both sides", claim=claims.year),
-    Rule("elf/.text*/function[*]", "cpp-date-time-macro", "__DATE__ or __TIME__, in pieces within instructions", claim=claims.inlined_date),
+    Rule("elf/.text*/function[*]", "copyright-year", "a number that reads as a year on both sides", claim=stamps.year),
+    Rule("elf/.text*/function[*]", "cpp-date-time-macro", "__DATE__ or __TIME__, in pieces within instructions", claim=stamps.inlined_date),
     *(
-        Rule(place, "epoch-integer-timestamp", "a number that reads as seconds since the epoch on both sides", claim=claims.epoch)
+        Rule(place, "epoch-integer-timestamp", "a number that reads as seconds since the epoch on both sides", claim=stamps.epoch)
         for place in ("elf/.text*/function[*]", "elf/.data*/object[*]", "elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*",
                       "elf/.sdata*/object[*]")
     ),

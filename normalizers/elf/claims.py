@@ -1,16 +1,13 @@
 """What justifies a cause of a difference in an ELF file."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable
-from datetime import date
 from typing import Any, Literal
 
 from normalizers import texts
 from normalizers.patterns import Sure
-from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, EM_386, EM_X86_64, SHT_DYNAMIC, STT_FILE
-from reprodiff.formats.elf.references import search_paths, used
-from reprodiff.paths import is_source, paths, system
+from reprodiff.formats.elf.names import STT_FILE
+from reprodiff.paths import is_source, paths
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
 
@@ -153,6 +150,17 @@ def version_of_tool(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if heads[0] != heads[1] else None
 
 
+def tool_alone(change: Any, evidence: Any) -> Sure | None:
+    """Claim a tool that debug information of one side alone names, where both sides store it alike."""
+    both = images(evidence)
+    name = evidence.where.split("/")[1].encode()
+    if both is not None:
+        stored = [image.by_name.get(name) for image in both]
+        if None in stored or len({(section.compressed, section.type) for section in stored}) > 1:
+            return None
+    return version_of_tool(change, evidence)
+
+
 def as_text(change: Any, _evidence: Any) -> tuple[str, str]:
     """Show a table of strings of one side alone as what it says."""
     text = either(change).replace(b"\0", b", ").decode("utf-8", "replace")
@@ -177,56 +185,6 @@ def flags(change: Any, _evidence: Any) -> Sure | None:
     if text is None:
         return None
     return "origin" if all(_PRODUCER.match(side) and b" -" in side for side in text) else None
-
-
-_DATE = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?: [1-9]|[12]\d|3[01]) (?:19|20)\d\d"
-_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
-_STAMP = re.compile(rb"(?<![\w:])(?:" + _DATE + rb"|" + _TIME + rb")(?![\w:])")
-_TIMESTAMP = re.compile(
-    rb"(?<!\w)(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ 1-3]\d "
-    + _TIME
-    + rb" (?:19|20)\d\d(?!\w)"
-)
-
-
-def compiled_at(pattern: "re.Pattern[bytes]") -> Claim:
-    """Return a claim for strings that are equal but for dates in the form of the C macros."""
-
-    def claim(change: Any, _evidence: Any) -> Sure | None:
-        text = text_of(change)
-        if not text or not all(pattern.search(side) and _real_dates(side) for side in text):
-            return None
-        return "origin" if pattern.sub(b"", text[0]) == pattern.sub(b"", text[1]) else None
-
-    return claim
-
-
-_DAY = re.compile(rb"\b(" + b"|".join(_MONTHS) + rb") ([ 0-3]\d)(?: " + _TIME + rb")? (\d{4})\b")
-
-
-def _real_dates(text: bytes) -> bool:
-    """Tell whether every date in a text is a day of the calendar."""
-    for month, day, year in _DAY.findall(text):
-        try:
-            date(int(year), _MONTHS.index(month) + 1, int(day))
-        except ValueError:
-            return False
-    return True
-
-
-date_time = compiled_at(_STAMP)
-timestamp = compiled_at(_TIMESTAMP)
-
-_BANNER = re.compile(rb"Linux version \d+\.\d+")
-
-
-def banner(change: Any, _evidence: Any) -> Sure | None:
-    """Claim the kernel's banner: release, builder, compiler, number and date of the build, but not another release."""
-    text = text_of(change)
-    if not text or not all(_BANNER.search(side) for side in text):
-        return None
-    return "origin" if _BANNER.findall(text[0]) == _BANNER.findall(text[1]) else None
 
 
 def without(pattern: "re.Pattern[bytes]") -> Claim:
@@ -294,116 +252,10 @@ def stamped(change: Any, _evidence: Any) -> Sure | None:
     return "origin" if _VCS.sub(b"", text[0]) == _VCS.sub(b"", text[1]) else None
 
 
-def rpath(change: Any, evidence: Any) -> Sure | None:
-    """Claim a search path whose entries are the same but for the directory that was built in."""
-    text = text_of(change)
-    if text is None:
-        return None
-    if not text[0] or not text[1]:
-        # Emptied in place.
-        return "suspected" if outside(text[0] or text[1]) else None
-    ones, twos = text[0].split(b":"), text[1].split(b":")
-    if len(ones) != len(twos):
-        return None
-    for one, two in zip(ones, twos, strict=True):
-        if one == two:
-            continue
-        if not (one.startswith(b"/") and two.startswith(b"/")) or system(one) or system(two):
-            return None
-        if not evidence.shared.mapped(one, two) and one.rpartition(b"/")[2] != two.rpartition(b"/")[2]:
-            return None
-    return "origin"
-
-
-def _own_paths(evidence: Any) -> bool:
-    both = images(evidence)
-    tables = [image.by_name.get(b".dynstr") for image in both or ()]
-    return both is not None and all(
-        table is not None and search_paths(image, table) for image, table in zip(both, tables, strict=True)
-    )
-
-
-def rpath_own(change: Any, evidence: Any) -> Sure | None:
-    """As `rpath`, where nothing but the search path uses its string, on both sides: then it can be taken out."""
-    return rpath(change, evidence) if evidence.once(_own_paths) else None
-
-
-def rpath_alone(change: Any, _evidence: Any) -> Sure | None:
-    """Suspect a search path that one side alone has, where all of it lies outside of the system's directories."""
-    return "suspected" if outside(either(change)) else None
-
-
-def rpath_left(change: Any, evidence: Any) -> Sure | None:
-    """Claim the text of a search path that a tool left in the string table when it took the entry out."""
-    starts = (change.l0, change.l1, change.left), (change.r0, change.r1, change.right)
-    tables = evidence.once(_names_used)
-    for table, (start, stop, text) in zip(tables, starts, strict=True):
-        if text is None:
-            continue
-        if table is None:
-            return None
-        base, places = table
-        index = bisect_left(places, start - base)
-        if index < len(places) and places[index] < stop - base:
-            return None
-    if all(set(text.rstrip(b"\0")) <= {0x58} for _start, _stop, text in starts if text is not None):
-        # patchelf writes X over what it takes out.
-        return "origin"
-    return rpath(change, evidence) if change.kind == "changed" else rpath_alone(change, evidence)
-
-
-def _names_used(evidence: Any) -> list[tuple[int, list[int]] | None]:
-    """Return of both sides where the dynamic string table lies and which of its offsets are referred to."""
-    found: list[tuple[int, list[int]] | None] = []
-    for image in images(evidence) or (None, None):
-        table = image.by_name.get(b".dynstr") if image is not None else None
-        found.append((table.offset, used(image, table)) if image is not None and table is not None else None)
-    return found
-
-
-def outside(value: bytes) -> bool:
-    """Tell whether all of a search path lies outside of the system's directories."""
-    entries = [entry for entry in value.split(b":") if entry]
-    return bool(entries) and all(entry.startswith(b"/") and not system(entry) for entry in entries)
-
-
 def images(evidence: Any) -> tuple[Any, Any] | None:
     """Return the headers of both files, None inside of a section that was compressed."""
     roots = evidence.comparison.roots
     return None if roots is None else (roots[0].info, roots[1].info)
-
-
-_RESIDUE = re.compile(rb"\0{3,}")
-
-
-def residues(evidence: Any) -> tuple[int, int] | None:
-    """Return the lengths of what a removed search path left in both string tables; None where one still has a path,
-    or one has no such run."""
-    both = images(evidence)
-    if both is None:
-        return None
-    lengths = []
-    for image in both:
-        table = image.by_name.get(b".dynstr")
-        dynamic = next((s for s in image.sections if s.type == SHT_DYNAMIC and s.stored), None)
-        if table is None or dynamic is None:
-            return None
-        if any(tag in {DT_RPATH, DT_RUNPATH} for tag, _value in image.dynamic(image.data(dynamic))):
-            return None
-        runs = [len(run) for run in _RESIDUE.findall(image.data(table))]
-        lengths.append(max(runs, default=1) - 2)
-    return (lengths[0], lengths[1]) if max(lengths) > 0 else None
-
-
-def residue(_change: Any, evidence: Any) -> Sure | None:
-    """Claim zeros in a string table where a search path was taken out."""
-    return "origin" if evidence.once(residues) else None
-
-
-def residue_lengths(_change: Any, evidence: Any) -> tuple[str, str]:
-    """Say how long the removed search paths were."""
-    found = evidence.once(residues) or (0, 0)
-    return f"a removed path of {found[0]} characters", f"a removed path of {found[1]} characters"
 
 
 def alone(evidence: Any) -> bool:
@@ -433,11 +285,6 @@ def other_crate(_change: Any, evidence: Any) -> Sure | None:
     return "suspected" if "elf/.rmeta/crate-id" in evidence.comparison.changes else None
 
 
-def residue_alone(_change: Any, evidence: Any) -> Sure | None:
-    """Claim a build-id that differs alone, in files that a search path was removed from after linking."""
-    return "origin" if evidence.once(residues) else None
-
-
 def follows_id(change: Any, evidence: Any) -> Literal["consequence"] | None:
     """Claim a checksum of the debug file where anything at all differs beside it."""
     if set(evidence.comparison.changes) == {evidence.where}:
@@ -451,7 +298,7 @@ def wide_instructions(evidence: Any) -> tuple[int, int]:
     both = images(evidence)
     if both is None:
         return 0, 0
-    from reprodiff.formats.elf.isa import wide
+    from reprodiff.formats.elf.machines.isa import wide
 
     return wide(both[0]), wide(both[1])
 
@@ -598,77 +445,3 @@ def same_symbols(_order: Any, evidence: Any) -> Sure | None:
     if _tools_differ(evidence) or any(where.endswith(("/symbol[*]", "/DT_NEEDED")) for where in changes):
         return None
     return "origin"
-
-
-def _plain(image: Any) -> bool:
-    """Tell whether instructions of a file hold numbers as they are, byte by byte: on x86 alone."""
-    return image.machine in {EM_386, EM_X86_64}
-
-
-def year(change: Any, evidence: Any) -> Sure | None:
-    """Suspect a single number in an instruction that reads as a year on both sides, the later one where it is later."""
-    both = images(evidence)
-    if change.kind != "changed" or change.size > 2 or change.l1 - change.l0 > 2 or both is None or not _plain(both[0]):
-        return None
-    comparison = evidence.comparison
-    for back in range(2):
-        one = int.from_bytes(comparison.left.read(change.l0 - back, change.l0 - back + 4), "little")
-        two = int.from_bytes(comparison.right.read(change.r0 - back, change.r0 - back + 4), "little")
-        if 2000 <= one < 2100 and 2000 <= two < 2100 and one != two and change.l1 <= change.l0 - back + 2:
-            return "suspected"
-    return None
-
-
-# 2010 and 2036 in seconds since the epoch; two builds are less than twenty years apart.
-EPOCHS, APART = range(1262304000, 2082758400), 20 * 31556952
-# What stands before a number of four bytes in x86 code: mov to a register or to memory, push.
-_MOVES = re.compile(
-    rb"[\xb8-\xbf\x68]|\xc7[\xc0-\xc7\x00-\x03\x06\x07]|\xc7[\x40-\x47]?[\x04\x24\x44]?.{1,4}", re.DOTALL
-)
-
-
-def epoch(change: Any, evidence: Any) -> Sure | None:
-    """Suspect a single number that reads as seconds since the epoch on both sides: one that an instruction moves, or
-    one in data. It differs in its lowest byte and in another one: two moments hardly do otherwise."""
-    comparison, both = evidence.comparison, images(evidence)
-    size = change.l1 - change.l0
-    if change.kind != "changed" or both is None or not 2 <= size <= 4 or size != change.r1 - change.r0:
-        return None
-    code = evidence.where.startswith("elf/.text")
-    low = both[0].order == "<"
-    for back in range(5 - size):
-        a, b = change.l0 - back, change.r0 - back
-        if (low and back) or (not low and size + back != 4) or min(a, b) < 8 or (not code and (a % 4 or b % 4)):
-            continue
-        one, two = comparison.left.read(a, a + 4), comparison.right.read(b, b + 4)
-        numbers = [int.from_bytes(side, "little" if low else "big") for side in (one, two)]
-        if not all(number in EPOCHS for number in numbers) or abs(numbers[0] - numbers[1]) >= APART:
-            continue
-        if code and not (_plain(both[0]) and _moved(comparison.left.read(a - 7, a))):
-            continue
-        return "suspected"
-    return None
-
-
-def _moved(before: bytes) -> bool:
-    """Tell whether bytes before a number are those of an instruction that moves it."""
-    return any(_MOVES.fullmatch(before, len(before) - count) for count in range(1, 8))
-
-
-_PART = re.compile(rb"(?:" + b"|".join(_MONTHS) + rb") [ 1-3]\d|[0-2]\d:[0-5]\d:[0-5]")
-_LETTERS = re.compile(rb"[A-Za-z0-9 :]+")
-
-
-def inlined_date(change: Any, evidence: Any) -> Sure | None:
-    """Suspect __DATE__ or __TIME__ in pieces, as numbers in instructions: dates on both sides, and nothing but letters
-    and digits that differ."""
-    size = change.l1 - change.l0
-    if change.kind != "changed" or not 0 < size <= 96 or size != change.r1 - change.r0:
-        return None
-    comparison = evidence.comparison
-    for source, start in ((comparison.left, change.l0), (comparison.right, change.r0)):
-        if not _PART.search(source.read(max(start - 24, 0), start + size + 24)):
-            return None
-    one, two = comparison.left.read(change.l0, change.l1), comparison.right.read(change.r0, change.r1)
-    odd = bytes(x for pair in zip(one, two, strict=True) if pair[0] != pair[1] for x in pair)
-    return "suspected" if _LETTERS.fullmatch(odd) else None

@@ -101,10 +101,19 @@ def _other_flags(evidence: Any) -> set[bytes]:
     return found
 
 
+def _compressed(evidence: Any) -> bool:
+    """Tell whether one side alone has its debug information compressed."""
+    both = claims.images(evidence)
+    kinds = [{s.name: s.compressed for s in image.sections if s.name.startswith(b".debug_")} for image in both or ()]
+    return bool(kinds) and any(kinds[1].get(name, kind) != kind for name, kind in kinds[0].items())
+
+
 def _options(evidence: Any) -> bool:
     """Tell whether what a linker was told differs: the kind of program, how it is bound, its tables."""
     changes = evidence.comparison.changes
     if any(LINKED.match(where) or where.startswith("elf/.note.gnu.property") for where in changes):
+        return True
+    if evidence.once(_compressed):
         return True
     return any(change.kind != "changed" for where in HASHES for change in changes.get(where, ()))
 
@@ -213,7 +222,7 @@ def chosen(where: str, change: Any, evidence: Any) -> bool:
     """Tell whether compilers and linkers choose what stands at a place."""
     if not evidence.once(_code):
         if where.startswith("elf/.debug_"):
-            return bool(evidence.once(_other_flags))
+            return bool(evidence.once(_other_flags) or evidence.once(_compressed))
         if where.endswith("/symbol[*]") or "/symbol[*]/" in where:
             return all(BUILTIN.fullmatch(key) for key in change.keys)
         return where.startswith(LAYOUT) and not SPOKEN.match(where)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reprodiff.formats.elf import x86
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import EM_X86_64, ET_REL, RELATIVE, SHF_WRITE, SHT_PROGBITS, SHT_RELA
 from reprodiff.formats.elf.pieces import PRINTED, Piece, Pieces, by_content, texts
 from reprodiff.formats.elf.words import gather

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.instructions import ABSOLUTE, AGAIN, BRANCH, ROLE, Fields, Read
+from reprodiff.formats.elf.machines.instructions import ABSOLUTE, AGAIN, BRANCH, DATA, FORM, ROLE, Fields, Read
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.sides import Both, Pair, at_symbol
 from reprodiff.formats.elf.words import Differing
@@ -114,8 +114,9 @@ class Stale(NamedTuple):
 
 
 def stale(both: Both, pair: Pair) -> list[Stale]:
-    """Return the displacements that stayed as they were. A number that is no displacement counts where it is the address
-    at which something begins: it may be a mere number, but hardly is."""
+    """Return the displacements that stayed as they were. A number that is no displacement counts where something begins
+    at that address: it may be a mere number, but hardly is. A word among code may be a distance whose place was not
+    found, and counts where hardly any is counted from a place."""
     image = both.left.image
     if both.family is None or image.type == ET_REL or both.still:
         return []
@@ -123,12 +124,22 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     wanted = fields.kind != AGAIN
     if image.type != ET_EXEC or image.machine in {EM_386, EM_X86_64}:
         wanted &= fields.role != ABSOLUTE
+    else:
+        plain = (fields.role == ABSOLUTE) & (fields.head == 0)
+        alike = np.isin(fields.kind >> FORM, np.unique(fields.kind[plain] >> FORM)) & (fields.role == DATA)
+        if 8 * int(alike.sum()) >= int(plain.sum()):
+            wanted &= ~plain
     if image.machine == EM_386:
         wanted &= fields.role == BRANCH
     fields = fields.take(np.flatnonzero(wanted))
     pairs = twins(both, pair, fields)
     left, right = pairs.left.target, pairs.right.target
-    bad = pairs.equal & both.told(left, right) & ~_leads(both, pair, fields.take(pairs.rows), pairs)
+    known = both.told(left, right)
+    for table in both.pairs if both.arranged else ():
+        if table.one.name.startswith(b".got"):
+            # An entry that corresponds to none, because a relocation says so.
+            known |= (left >= table.one.place) & (left < table.one.place + table.one.size)
+    bad = pairs.equal & known & ~_leads(both, pair, fields.take(pairs.rows), pairs)
     found = []
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True

@@ -496,7 +496,7 @@ def _code_shown(both: Both, pair: Pair, stream: Stream, l0: int, l1: int, r0: in
         (both.left, pair.one, stream.left, l0, l1),
         (both.right, pair.two, stream.right, r0, r1),
     ):
-        starts = side.fields(section, np.array([start], np.int64)).starts.tolist()
+        starts = side.starts(section, start)
         thumb = side.thumb(section, start)
         last = min(stop, start + 32)
         texts_of.append(instructions(data, start, last, section.addr, machine, order, starts, thumb=thumb))

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.machines.x86 import ABSOLUTE
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
 from reprodiff.formats.elf.pieces import Symbol
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.elf.words import gather
-from reprodiff.formats.elf.x86 import ABSOLUTE
 
 # How much of a text that a function refers to tells it from others.
 TEXT_MIN, TEXT_MAX = 3, 64

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reprodiff.formats.elf import x86
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import SHT_RELA, STT_SECTION
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.words import Differing, gather

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import instructions
 from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.machines import instructions
 from reprodiff.formats.elf.names import EM_386, EM_ARM, SHT_REL, STT_SECTION
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.words import Differing
@@ -88,7 +88,7 @@ def _counted(both: Both, pair: Pair, found: Differing, at: Any, pieces: Any) -> 
 
 def _halves(found: Differing, at: Any, pieces: Any, long: bool) -> None:
     """Accept pairs of MOVW and MOVT: both have the lower half of the offset."""
-    from reprodiff.formats.elf import arm
+    from reprodiff.formats.elf.machines import arm
 
     def check(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
         read = []

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reprodiff.formats.elf import x86
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import EM_X86_64
 from reprodiff.formats.elf.offsets import holdings
 from reprodiff.formats.elf.pieces import Piece

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import x86
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Section, string
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_AARCH64,

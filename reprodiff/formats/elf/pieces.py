@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.digests import grouped
+from reprodiff.formats.elf.rust.digests import grouped
 from reprodiff.formats.elf.sequence import matched
 from reprodiff.spans import common_prefix, common_suffix
 

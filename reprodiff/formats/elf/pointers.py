@@ -5,10 +5,11 @@ from typing import Any, Literal
 import numpy as np
 
 from reprodiff.formats.elf import code as instructions_of
-from reprodiff.formats.elf import debug, immediates, inplace, x86
+from reprodiff.formats.elf import debug, immediates, inplace
 from reprodiff.formats.elf.dwarf import frames
-from reprodiff.formats.elf.instructions import signed
 from reprodiff.formats.elf.links import absolute
+from reprodiff.formats.elf.machines import x86
+from reprodiff.formats.elf.machines.instructions import signed
 from reprodiff.formats.elf.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.elf.pieces import texts
 from reprodiff.formats.elf.sides import Both, Pair
@@ -82,7 +83,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             & addresses.same(one.place + s + signed(ones, 31), two.place + o + signed(twos, 31)), signed=True,
         )  # fmt: skip
     if one.name == b".eh_frame":
-        if both.arranged and found.open.any():
+        if found.open.any():
             _filled_up(both, pair, found)
         grown = _grown(both)
         if grown:

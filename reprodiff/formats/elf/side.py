@@ -10,11 +10,10 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf import instructions
-from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
+from reprodiff.formats.elf.machines import instructions
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_ARM,
@@ -40,6 +39,7 @@ from reprodiff.formats.elf.parts import decoded
 from reprodiff.formats.elf.pieces import (
     Symbol,
 )
+from reprodiff.formats.elf.rust.digests import plain
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
@@ -64,6 +64,7 @@ class Side:
         self._swept: dict[int, instructions.Fields] = {}
         self._relative: tuple[Any, Any] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
+        self._thumb: dict[int, Any] = {}
         self.family = instructions.family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
         # Whether a Go program's own table names its functions, whatever symbols say: as the other side has none.
@@ -207,6 +208,14 @@ class Side:
             found = self._bounds[section.number] = sorted({0, *places})
         return found
 
+    def state(self) -> Any:
+        """Return what is known of symbols and code, to go back to."""
+        return dict(self._named or {}), dict(self._bounds), dict(self._swept)
+
+    def restore(self, state: Any) -> None:
+        """Go back to what was known."""
+        self._named, self._bounds, self._swept = state
+
     def begin(self, section: Section, starts: list[int]) -> None:
         """Take where code of a section begins, as it was found out."""
         self._bounds[section.number] = sorted({0, *starts})
@@ -280,9 +289,12 @@ class Side:
         """Tell whether code at an offset is T32."""
         if self.image.machine != EM_ARM:
             return False
-        from reprodiff.formats.elf.arm import is_thumb
+        found = self._thumb.get(section.number)
+        if found is None:
+            from reprodiff.formats.elf.machines.arm import thumb
 
-        return is_thumb(self.data(section), self.bounds(section), self.marks(section), offset)
+            found = self._thumb[section.number] = thumb(self.data(section), self.bounds(section), self.marks(section))
+        return offset // 2 < len(found) and bool(found[offset // 2])
 
     def sweep(self, section: Section) -> instructions.Fields:
         """Return the fields of all instructions of a section, without where these begin; kept."""
@@ -333,8 +345,8 @@ class Side:
         found = instructions.joined(parts)
         if self.image.type != ET_EXEC or self.image.machine != EM_X86_64:
             return found
-        from reprodiff.formats.elf.operands import operands
-        from reprodiff.formats.elf.x86 import filled
+        from reprodiff.formats.elf.machines.operands import operands
+        from reprodiff.formats.elf.machines.x86 import filled
 
         more = np.setdiff1d(operands(code, found.starts), found.at)
         at = np.concatenate([found.at, more])
@@ -342,6 +354,13 @@ class Side:
         end = np.concatenate([found.end, more + 4])
         order = np.argsort(at, kind="stable")
         return filled(at[order], kind[order], end[order], found.starts)
+
+    def starts(self, section: Section, offset: int) -> list[int]:
+        """Return offsets at which instructions begin in the function that an offset lies in, one before it at least."""
+        width = self.family.width if self.family is not None else 0
+        return (
+            [offset // width * width] if width else self.fields(section, np.array([offset], np.int64)).starts.tolist()
+        )
 
     def read(self, section: Section, fields: instructions.Fields, at: Any, head: Any, anchor: Any) -> instructions.Held:
         """Return the words that rows of either side have here, and what they hold; at, head, anchor: this side's offsets."""
@@ -415,12 +434,13 @@ class Side:
 
     def marks(self, section: Section) -> instructions.Marks:
         """Return what symbols say of a section's code besides where functions begin."""
+        if self._named is None:
+            self._named = self._symbols()
         found = self._marked.get(section.number)
         if found is None:
-            if self._named is None:
-                self._named = self._symbols()
             rows = self._marks.get(section.number, [])
-            cold = [s.start for s in self._named.get(section.number, ()) if COLD.search(s.name)]
+            symbols = self._named.get(section.number, ()) if self.family is not None and self.family.calls else ()
+            cold = [s.start for s in symbols if COLD.search(s.name)]
             found = self._marked[section.number] = instructions.Marks(
                 np.array([at for at, _state in rows], np.int64), np.array([state for _at, state in rows], np.uint8),
                 np.array(cold, np.int64),

@@ -11,12 +11,11 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
-from reprodiff.formats.elf.digests import plain
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.linkage import entries
-from reprodiff.formats.elf.mangled import renamed
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_ARM,
@@ -42,13 +41,17 @@ from reprodiff.formats.elf.pieces import (
     strings,
     texts,
 )
+from reprodiff.formats.elf.rust.digests import plain
+from reprodiff.formats.elf.rust.mangled import renamed
 from reprodiff.formats.elf.side import Side
 from reprodiff.formats.elf.symbols import agreed
 from reprodiff.formats.elf.units import abbreviations, based, inside_units, joined, reordered, rows_of_units
-from reprodiff.formats.elf.words import Addresses
+from reprodiff.formats.elf.words import Addresses, gather
 
 # How far from the data that it serves a global pointer is: half of what 12 or 16 bits reach.
 POINTER_FAR = (-0x800, 0x800, -0x8000)
+# References that lead astray are many where data stands in another order.
+ASTRAY_MIN = 8
 # What link-time optimization and section names of one translation unit end in.
 HASH = re.compile(rb"\.[0-9a-f]{8,16}(?:\.[0-9a-f]{8,16})?$")
 
@@ -73,6 +76,18 @@ class Pair:
         """Take a map that was made elsewhere; left, right: the bytes of the sections."""
         if pieces is not None:
             self._pieces = pieces if isinstance(pieces, Pieces) else Pieces(pieces, left, right)
+
+    def state(self) -> Any:
+        """Return what is known, to go back to."""
+        return self._pieces, self.moved, self.arranged
+
+    def restore(self, state: Any) -> None:
+        """Go back to what was known."""
+        self._pieces, self.moved, self.arranged = state
+
+    def forget(self) -> None:
+        """Let the map be made anew."""
+        self._pieces = None
 
     def pieces(self, left: Side, right: Side) -> Pieces:
         """Return the map of the section, made when first asked for."""
@@ -266,6 +281,56 @@ class Both:
             from reprodiff.formats.elf.arrange import arrange
 
             arrange(self)
+            return
+        before = self._astray(code)
+        self._addresses = self._still = None
+        if before >= ASTRAY_MIN:
+            self._data_arranged(code, before)
+
+    def _data_arranged(self, code: list[Pair], before: int) -> None:
+        """Take it that data without symbols stands in another order, where that leaves few references that lead to
+        something else; before: how many there are otherwise."""
+        from reprodiff.formats.elf.arrange import arrange
+
+        loaded = [pair for pair in self.pairs if _mapped(pair.one)]
+        old = [(pair, pair.state()) for pair in loaded]
+        sides = [(side, side.state()) for side in (self.left, self.right)]
+        arrange(self)
+        for pair in loaded:
+            if not pair.arranged and not pair.one.code:
+                pair.forget()
+        self._addresses = self._still = None
+        parts = [[p.r0 for p in self.pieces(pair).pieces if p.equal] for pair in loaded if not pair.one.code]
+        permuted = any(one > two for rows in parts for one, two in pairwise(rows))
+        if not permuted or 8 * self._astray(code) > before:
+            for pair, state in old:
+                pair.restore(state)
+            for side, known in sides:
+                side.restore(known)
+            self.ends = self.copies = np.zeros(0, np.int64)
+        self._addresses = self._still = None
+
+    def _astray(self, code: list[Pair]) -> int:
+        """Count the references of code that lead to something else."""
+        if self.left.image.machine != EM_X86_64:
+            return 0
+        total = 0
+        for pair in code:
+            a, b = self.left.data(pair.one), self.right.data(pair.two)
+            if a == b:
+                continue
+            found = self.left.sweep(pair.one)
+            chosen = np.isin(found.kind, (x86.BRANCH, x86.RIP))
+            at, end = found.at[chosen], found.end[chosen]
+            others = self.pieces(pair).to(at)
+            whole = (others >= 0) & (others + 4 <= len(b))
+            at, end, others = at[whole], end[whole], others[whole]
+            ones, twos = (
+                gather(np.frombuffer(data, np.uint8), places, 4, "<", True) for data, places in ((a, at), (b, others))
+            )
+            left, right = pair.one.place + end + ones, pair.two.place + others + (end - at) + twos
+            total += int((~self.addresses.same(left, right)).sum())
+        return total
 
     def _permuted(self, pair: Pair) -> bool:
         """Tell whether the objects of a section that have symbols stand in another order."""
@@ -316,15 +381,17 @@ class Both:
         others = [(start, stop) for start, stop, place in twos if place is None]
         found: list[Piece] = []
         used: set[Any] = set()
+        moved: dict[int, int] = {}
+        for p, pieces in zip(code, maps, strict=True):
+            here = [place for _start, _stop, place in ones if place and p.one.addr <= place < p.one.addr + p.one.size]
+            to = pieces.to(np.array(here, np.uint64).view(np.int64) - p.one.place)
+            moved.update({place: at + p.two.addr for place, at in zip(here, to.tolist(), strict=True) if at >= 0})
         for start, stop, place in ones:
             twin = None
             if place is None:
                 twin = others.pop(0) if others else None
-            else:
-                for p, pieces in zip(code, maps, strict=True):
-                    if p.one.addr <= place < p.one.addr + p.one.size:
-                        to = int(pieces.to(np.array([place - p.one.addr], np.int64))[0])
-                        twin = places.pop(to + p.two.addr, None) if to >= 0 else None
+            elif place in moved:
+                twin = places.pop(moved[place], None)
             size = stop - start
             if twin is not None and twin[1] - twin[0] != size and _filled_up(a[start:stop], b[slice(*twin)]):
                 # The last record of an input is filled up.

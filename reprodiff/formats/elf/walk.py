@@ -6,7 +6,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import audit, contents, dynamic, embedded, headers, metadata, tables
+from reprodiff.formats.elf import contents, dynamic, headers, tables
 from reprodiff.formats.elf.go import buildinfo
 from reprodiff.formats.elf.go.pclntab import RECORD
 from reprodiff.formats.elf.image import Image, Section, string
@@ -28,6 +28,7 @@ from reprodiff.formats.elf.names import (
     SHT_SYMTAB,
     dynamic_name,
 )
+from reprodiff.formats.elf.rust import audit, embedded, metadata
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.turned import Turned, ordered
 from reprodiff.formats.elf.unmoved import unmoved

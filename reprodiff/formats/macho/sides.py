@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from reprodiff.budget import Budget
-from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf import debug
 from reprodiff.formats.elf.code import follow
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import EM_X86_64
 from reprodiff.formats.elf.pieces import Pieces, Symbol, identity
 from reprodiff.formats.elf.pointers import jump_tables

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import debug, x86
+from reprodiff.formats.elf import debug
 from reprodiff.formats.elf.code import follow
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_REL, SHF_WRITE
 from reprodiff.formats.elf.pointers import jump_tables
 from reprodiff.formats.elf.sides import Pair

@@ -89,6 +89,23 @@ class Arrangement(Data):
                 pair.moved = any(a.r0 > b.r0 for a, b in pairwise(names))
                 pair.take(found, *(region.data or (b"", b"")))
 
+        if not any(pair.moved for pair in self.pairs):
+            self._name()
+
+    def _name(self) -> None:
+        """Name the parts of the first section in which parts stand in another order, where none has a symbol."""
+        for number, region in enumerate(self.regions):
+            pieces = self.pairs[number].pieces(self.left, self.right)
+            rows = [piece for piece in pieces.pieces if piece.r1 > piece.r0]
+            if any(one.r0 > two.r0 for one, two in pairwise(rows)):
+                named = [
+                    p._replace(name=b"%#x" % (region.one.addr + p.l0)) if p.equal and p.r1 > p.r0 else p
+                    for p in [*pieces.pieces, *pieces.added]
+                ]
+                self.pairs[number].moved = True
+                self.pairs[number].take(named, *(region.data or (b"", b"")))
+                return
+
     def behind(self) -> tuple[Any, Any]:
         """Return the places, in order, of left references to the end of what the same function refers to as well: what
         stands behind it is another thing on the other side; and of those to a text that is stored twice."""

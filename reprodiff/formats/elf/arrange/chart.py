@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import links, x86
+from reprodiff.formats.elf import links
 from reprodiff.formats.elf.arrange.region import TEXT, Region
 from reprodiff.formats.elf.image import Section
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_X86_64,

@@ -170,8 +170,12 @@ class Data(Code):
         elif self.home(0, region.one.place + start + _word(region.data[0], start)) and self.home(
             1, region.two.place + other + _word(region.data[1], other)
         ):
-            offsets = np.arange(size // 4) * 4
-            bases = offsets * 0 + region.one.place + start, offsets * 0 + region.two.place + other
+            offsets = np.arange(0, size // 4 * 4, 4)
+            for side, begin in enumerate((start, other)):
+                place = self._section(region.number, side).place + begin
+                values = np.frombuffer(region.data[side], f"{self.left.image.order}i4", size // 4, begin)
+                self.more[side].append(np.stack([offsets + place, values + np.int64(place)]))
+            return
         else:
             return
         for side, (begin, base) in enumerate(zip((start, other), bases, strict=True)):

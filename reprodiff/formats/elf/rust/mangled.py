@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import x86
-from reprodiff.formats.elf.digests import by_plain, digested, plain
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import EM_X86_64
+from reprodiff.formats.elf.rust.digests import by_plain, digested, plain
 from reprodiff.formats.elf.words import gather
 
 # So much of what code refers to tells it from other code.

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import rmeta
 from reprodiff.formats.elf.contents import Stream, key_of
 from reprodiff.formats.elf.pieces import by_content
+from reprodiff.formats.elf.rust import rmeta
 from reprodiff.formats.elf.sides import Both
 from reprodiff.spans import common_prefix, differing
 

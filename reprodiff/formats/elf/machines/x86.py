@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import instructions
-from reprodiff.formats.elf.instructions import Family, Fields, Marks, Read, nothing, signed
+from reprodiff.formats.elf.machines import instructions
+from reprodiff.formats.elf.machines.instructions import Family, Fields, Marks, Read, nothing, signed
 
 NONE, BRANCH, RIP, ABSOLUTE = 0, instructions.BRANCH, instructions.DATA, instructions.ABSOLUTE
 # More than an instruction has behind its first byte, so that looking ahead never leaves the bytes.

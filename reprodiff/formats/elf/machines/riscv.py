@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf.flow import Flow
-from reprodiff.formats.elf.instructions import (
+from reprodiff.formats.elf.machines.flow import Flow
+from reprodiff.formats.elf.machines.instructions import (
     ABSOLUTE,
     AGAIN,
     BRANCH,

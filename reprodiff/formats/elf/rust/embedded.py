@@ -4,8 +4,8 @@ from typing import Any
 
 from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import bitcode
 from reprodiff.formats.elf.contents import Stream, key_of
+from reprodiff.formats.elf.rust import bitcode
 from reprodiff.formats.elf.sides import Both
 from reprodiff.spans import Span, differing
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.flow import Flow
-from reprodiff.formats.elf.instructions import (
+from reprodiff.formats.elf.machines.flow import Flow
+from reprodiff.formats.elf.machines.instructions import (
     ABSOLUTE,
     BRANCH,
     DATA,
@@ -449,10 +449,10 @@ def form_of_half(*, long: bool) -> int:
     return W_HALVES if long else A_HALVES
 
 
-def is_thumb(code: bytes, starts: list[int], marks: Marks, offset: int) -> bool:
-    """Tell whether code at an offset is T32."""
+def thumb(code: bytes, starts: list[int], marks: Marks) -> Any:
+    """Return which halves of code are T32."""
     halves = np.frombuffer(code[: len(code) // 4 * 4], "<u2").astype(np.int64)
-    return bool(_states(halves, starts, marks)[0][offset // 2]) if offset // 2 < len(halves) else False
+    return _states(halves, starts, marks)[0] if len(halves) else np.zeros(0, bool)
 
 
 def _calls(kind: Any, word: Any) -> Any:

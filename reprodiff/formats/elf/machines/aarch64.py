@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf.flow import Flow
-from reprodiff.formats.elf.instructions import (
+from reprodiff.formats.elf.machines.flow import Flow
+from reprodiff.formats.elf.machines.instructions import (
     ABSOLUTE,
     AGAIN,
     BRANCH,
@@ -283,4 +283,4 @@ def _distance(word: Any) -> Any:
     return signed((word >> 3) & 0x1FFFFC | (word >> 29) & 3, 21)
 
 
-FAMILY = Family(find, read, calls=lambda kind, word: (kind == (IMM26 << FORM | BRANCH)) & (word >> 31 != 0))
+FAMILY = Family(find, read, width=4, calls=lambda kind, word: (kind == (IMM26 << FORM | BRANCH)) & (word >> 31 != 0))

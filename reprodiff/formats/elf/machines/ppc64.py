@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf.flow import Flow
-from reprodiff.formats.elf.instructions import (
+from reprodiff.formats.elf.machines.flow import Flow
+from reprodiff.formats.elf.machines.instructions import (
     ABSOLUTE,
     AGAIN,
     BRANCH,
@@ -177,4 +177,4 @@ def _calls(kind: Any, word: Any) -> Any:
 
 def family(order: str) -> Family:
     """Return what is known of machines of a byte order."""
-    return Family(partial(find, order=order), read, calls=_calls, pointer=_pointer, local=LOCAL)
+    return Family(partial(find, order=order), read, calls=_calls, pointer=_pointer, local=LOCAL, width=4)

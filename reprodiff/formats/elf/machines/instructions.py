@@ -108,6 +108,7 @@ class Family(NamedTuple):
     batch  how much code is looked at together
     calls  kinds and words to whether they call, None where nothing does: what is called begins a function
     local  how far behind the start of a function calls of its own module may lead
+    width  the bytes of every instruction, 0 where these differ
     pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
@@ -117,6 +118,7 @@ class Family(NamedTuple):
     calls: Callable[[Any, Any], Any] | None = None
     pointer: Callable[[Any], int] | None = None
     local: int = 0
+    width: int = 0
 
 
 def nothing() -> Fields:
@@ -179,27 +181,27 @@ def signed(values: Any, bits: int) -> Any:
 def family(machine: int, wide: bool, order: str) -> Family | None:
     """Return the family that a machine (e_machine) of a class and byte order belongs to, None where it is not known."""
     if machine in {EM_386, EM_X86_64}:
-        from reprodiff.formats.elf import x86
+        from reprodiff.formats.elf.machines import x86
 
         return x86.family(machine == EM_X86_64)
     if machine == EM_AARCH64 and wide and order == "<":
-        from reprodiff.formats.elf import aarch64
+        from reprodiff.formats.elf.machines import aarch64
 
         return aarch64.FAMILY
     if machine == EM_ARM and order == "<" and not wide:
-        from reprodiff.formats.elf import arm
+        from reprodiff.formats.elf.machines import arm
 
         return arm.FAMILY
     if machine == EM_PPC64 and wide:
-        from reprodiff.formats.elf import ppc64
+        from reprodiff.formats.elf.machines import ppc64
 
         return ppc64.family(order)
     if machine == EM_S390 and wide and order == ">":
-        from reprodiff.formats.elf import s390
+        from reprodiff.formats.elf.machines import s390
 
         return s390.FAMILY
     if machine == EM_RISCV and order == "<":
-        from reprodiff.formats.elf import riscv
+        from reprodiff.formats.elf.machines import riscv
 
         return riscv.family(wide)
     return None

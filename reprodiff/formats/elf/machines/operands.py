@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf.x86 import _IMMZ, _MODRM, _MODRM2, _PREFIX
+from reprodiff.formats.elf.machines.x86 import _IMMZ, _MODRM, _MODRM2, _PREFIX
 
 MOST = 15
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf.instructions import BRANCH, DATA, FORM, Family, Fields, Marks, Read, nothing, signed
+from reprodiff.formats.elf.machines.instructions import BRANCH, DATA, FORM, Family, Fields, Marks, Read, nothing, signed
 
 SHORT, LONG, CALL = range(3)
 

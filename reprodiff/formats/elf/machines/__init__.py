@@ -1,0 +1,1 @@
+"""What the instructions of each machine refer to, behind one interface (`instructions`)."""
