@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from normalizers import texts
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.names import STT_FILE
 from reprodiff.paths import is_source, paths
@@ -228,6 +227,8 @@ def said(cause: str) -> Claim:
     """Return a claim for texts that differ in what they say of their build."""
 
     def claim(change: Any, _evidence: Any) -> Sure | None:
+        from normalizers import texts
+
         text = text_of(change)
         found = texts.said(*text) if text and not all(map(_OWN.match, text)) else None
         return found.sure if found and found.cause == cause else None
@@ -238,7 +239,11 @@ def said(cause: str) -> Claim:
 def random_name(change: Any, _evidence: Any) -> Sure | None:
     """Claim names that differ in the random part of a temporary file's name."""
     text = text_of(change)
-    return "origin" if text and texts.random_name(*text) else None
+    if not text:
+        return None
+    from normalizers import texts
+
+    return "origin" if texts.random_name(*text) else None
 
 
 _VCS = re.compile(rb"build\tvcs(?:\.\w+)?=[^\n]*\n?")

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from normalizers import texts
 from normalizers.elf.claims import Claim, either, images, text_of, under_root
 from normalizers.patterns import Sure
 from reprodiff.formats.elf.go import buildinfo
@@ -203,6 +202,8 @@ def told_setting(cause: str) -> Claim:
         rows = [_SETTING.fullmatch(side) for side in text or ()]
         if text is None or len(rows) != 2 or not all(row and row[1].startswith(b"-") for row in rows):
             return None
+        from normalizers import texts
+
         found = texts.said(*text)
         return "origin" if found and found.cause == cause and evidence.once(_copied) else None
 
@@ -217,6 +218,8 @@ def told(cause: str) -> Claim:
         if text is None or evidence.once(programs) is None:
             return None
         names = [_told(settings, side) for settings, side in zip(evidence.once(_settings), text, strict=True)]
+        from normalizers import texts
+
         found = texts.said(*text)
         return "origin" if names[0] and names[0] == names[1] and found and found.cause == cause else None
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import Image, Section, string
 from reprodiff.formats.elf.names import (
@@ -226,18 +225,15 @@ def _lists_frames(side: Any, section: Section) -> bool:
     data = side.data(section)
     if table is None or not table.stored or data[:4] != _LOOKUP or len(data) % 8 != 4:
         return False
-    order: Any = "little" if side.image.order == "<" else "big"
-    whole = side.data(table)
-    rows = []
-    for start, stop, pointer in frames(whole, side.image.order):
-        if pointer > 0 and stop - start >= 12:
-            first = int.from_bytes(whole[start + 8 : start + 12], order, signed=True) + table.place + start + 8
-            rows.append((first - section.place, table.place + start - section.place))
-    head = (table.place - section.place - 4).to_bytes(4, order, signed=True) + len(rows).to_bytes(4, order)
-    listed = b"".join(
-        value.to_bytes(4, order, signed=True) for row in sorted(rows) for value in row if -(1 << 31) <= value < 1 << 31
-    )
-    return bool(data[4:] == head + listed)
+    records = side.records(table)
+    starts = records[(records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= 12), 0]
+    first = gather(np.frombuffer(side.data(table), np.uint8), starts + 8, 4, side.image.order, True) + starts + 8
+    away = table.place - section.place
+    rows = np.stack([first + away, starts + away], axis=1)
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))].reshape(-1)
+    listed = np.concatenate([[away - 4, len(starts)], rows])
+    small = bool(((listed >= -(1 << 31)) & (listed < 1 << 31)).all())
+    return small and bool(data[4:] == listed.astype(f"{side.image.order}i4").tobytes())
 
 
 def lookup_moved(both: Both, pair: Pair) -> bool:

@@ -40,6 +40,7 @@ from reprodiff.formats.elf.pieces import (
     Symbol,
 )
 from reprodiff.formats.elf.rust.digests import plain
+from reprodiff.formats.elf.words import gather
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
@@ -58,6 +59,7 @@ class Side:
         self._raw: dict[int, list[Symbol]] = {}
         self._bounds: dict[int, list[int]] = {}
         self._edges: dict[int, Any] = {}
+        self._records: dict[int, Any] = {}
         self._marked: dict[int, instructions.Marks] = {}
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
@@ -261,15 +263,20 @@ class Side:
         table = self.image.by_name.get(b".eh_frame")
         if table is None or table.type == SHT_NOBITS or self.image.type == ET_REL:
             return []
-        data = self.data(table)
-        order = "little" if self.image.order == "<" else "big"
-        found = []
-        for start, stop, pointer in frames(data, self.image.order):
-            if pointer > 0 and stop - start >= 16:
-                at = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + table.addr + start + 8  # type: ignore[arg-type]
-                size = int.from_bytes(data[start + 12 : start + 16], order)  # type: ignore[arg-type]
-                found.append((at, size))
-        return sorted(set(found))
+        records = self.records(table)
+        rows = records[(records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= 16), 0]
+        data = np.frombuffer(self.data(table), np.uint8)
+        at = gather(data, rows + 8, 4, self.image.order, True) + rows + (table.addr + 8)
+        size = gather(data, rows + 12, 4, self.image.order, False)
+        return sorted(set(zip(at.tolist(), size.tolist(), strict=True)))
+
+    def records(self, section: Section) -> Any:
+        """Return the records of a frame table as rows of (start, stop, CIE pointer), as `frames` has them; kept."""
+        found = self._records.get(section.number)
+        if found is None:
+            rows = list(frames(self.data(section), self.image.order))
+            found = self._records[section.number] = np.array(rows, np.int64).reshape(-1, 3)
+        return found
 
     def _indexed(self) -> list[tuple[int, int]]:
         """Return (address, size) of the functions that an index of unwinding lists: each ends where the next begins

@@ -11,7 +11,6 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf.anchors import refine
-from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section
 from reprodiff.formats.elf.linkage import entries
@@ -115,8 +114,9 @@ class Pair:
             return found
         ones, twos = left.references(self.one), right.references(self.two)
         cut: list[Piece] = []
+        chosen = set(map(id, odd))
         for piece in found:
-            if piece not in odd:
+            if id(piece) not in chosen:
                 cut.append(piece)
                 continue
             i = ones[np.searchsorted(ones, piece.l0, "right") : np.searchsorted(ones, piece.l1)].tolist()
@@ -367,16 +367,22 @@ class Both:
         a, b = self.left.data(pair.one), self.right.data(pair.two)
         if all(pieces.identity for pieces in maps) and len(a) == len(b):
             return None
-        order: Any = "little" if self.left.image.order == "<" else "big"
 
-        def rows(data: bytes, section: Section) -> list[tuple[int, int, int | None]]:
-            found = []
-            for start, stop, pointer in frames(data, "<" if order == "little" else ">"):
-                place = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + section.addr + start + 8
-                found.append((start, stop, place if pointer > 0 else None))
-            return found
+        def rows(side: Side, section: Section) -> list[tuple[int, int, int | None]]:
+            records = side.records(section)
+            known = (records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= 12)
+            data = np.frombuffer(side.data(section), np.uint8)
+            places = np.zeros(len(records), np.int64)
+            starts = records[known, 0]
+            places[known] = gather(data, starts + 8, 4, side.image.order, True) + starts + (section.addr + 8)
+            return [
+                (start, stop, place if pointed else None)
+                for start, stop, place, pointed in zip(
+                    *records[:, :2].T.tolist(), places.tolist(), known.tolist(), strict=True
+                )
+            ]
 
-        ones, twos = rows(a, pair.one), rows(b, pair.two)
+        ones, twos = rows(self.left, pair.one), rows(self.right, pair.two)
         places = {place: (start, stop) for start, stop, place in twos if place is not None}
         others = [(start, stop) for start, stop, place in twos if place is None]
         found: list[Piece] = []

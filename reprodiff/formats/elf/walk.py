@@ -1,6 +1,8 @@
 """Compare two ELF files: headers and sections one by one, each by what kind of words it holds."""
 
 import re
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from reprodiff.codecs import RAW, name_text
@@ -28,7 +30,6 @@ from reprodiff.formats.elf.names import (
     SHT_SYMTAB,
     dynamic_name,
 )
-from reprodiff.formats.elf.rust import audit, embedded, metadata
 from reprodiff.formats.elf.sides import Both, Pair
 from reprodiff.formats.elf.turned import Turned, ordered
 from reprodiff.formats.elf.unmoved import unmoved
@@ -44,8 +45,8 @@ _TABLES = {
     SHT_RELR: dynamic.packed,
 }  # fmt: skip
 
-# What compilers put into sections of their own; False where it is laid out otherwise.
-_READ = {b".rmeta": metadata.compare, b".llvmbc": embedded.compare, b".dep-v0": audit.compare}
+# What compilers put into sections of their own, and the module that compares it.
+_READ = {b".rmeta": "metadata", b".llvmbc": "embedded", b".dep-v0": "audit"}
 
 
 def compare(walk: Walk, left: Group, right: Group) -> None:
@@ -145,10 +146,17 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         check(walk, both, pair, where)
     else:
         stream = contents.Stream(left, right, one.offset, two.offset)
-        read = _READ.get(one.name)
-        if read is None or not read(walk, both, where, stream):
+        if one.name not in _READ or not _read(one.name)(walk, both, where, stream):
             contents.compare(walk, both, pair, where, stream)
     _forget(both, pair)
+
+
+def _read(name: bytes) -> Callable[[Walk, Both, str, contents.Stream], bool]:
+    """Return what compares a section of a compiler's own; it says False where that is laid out otherwise."""
+    found: Callable[[Walk, Both, str, contents.Stream], bool] = import_module(
+        f"reprodiff.formats.elf.rust.{_READ[name]}"
+    ).compare
+    return found
 
 
 def _forget(both: Both, pair: Pair) -> None:

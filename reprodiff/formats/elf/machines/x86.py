@@ -71,7 +71,7 @@ def _cores(code: bytes, wide: bool) -> tuple[Any, Any, Any]:
     size[:-1] += _looked_up(code, _SIB_OPEN)[:-1] & _looked_up(code, _BASELESS)[1:]
 
     def places(opcodes: Any) -> Any:
-        return np.flatnonzero(_looked_up(code, opcodes)[:rows])
+        return np.flatnonzero(_looked_up(code, opcodes)[:rows].view(bool))
 
     length = _looked_up(code, _OPCODE)[:rows] + (_looked_up(code, 255 * _MODRM)[:rows] & size[1 : rows + 1])
     known = length.astype(np.uint16)
@@ -82,7 +82,7 @@ def _cores(code: bytes, wide: bool) -> tuple[Any, Any, Any]:
     known[words] += 3
     if wide:
         known[places(_set((0xA0, 0xA3)))] += 4
-    relative = np.flatnonzero(_looked_up(code, _MODRM)[:rows] & bare[1 : rows + 1])
+    relative = np.flatnonzero((_looked_up(code, _MODRM)[:rows] & bare[1 : rows + 1]).view(bool))
     known[relative] += (2 << _FIELD) + (RIP << _KIND)
     at = places(_REL32)
     known[at] += (1 << _FIELD) + (BRANCH << _KIND)
@@ -148,7 +148,7 @@ def _instructions(code: bytes, wide: bool) -> Any:
         plain = np.where(big, full, behind(known, rex))
         short[rex] = np.where(big, full, behind(short, rex))
         known[rex] = plain
-    at = np.flatnonzero(_looked_up(code, _PREFIX))
+    at = np.flatnonzero(_looked_up(code, _PREFIX).view(bool))
     narrows = data[at] == 0x66
     for _ in range(4):
         narrow = behind(short, at)
