@@ -102,10 +102,23 @@ def _other_flags(evidence: Any) -> set[bytes]:
 
 
 def _compressed(evidence: Any) -> bool:
-    """Tell whether one side alone has its debug information compressed."""
-    both = claims.images(evidence)
-    kinds = [{s.name: s.compressed for s in image.sections if s.name.startswith(b".debug_")} for image in both or ()]
-    return bool(kinds) and any(kinds[1].get(name, kind) != kind for name, kind in kinds[0].items())
+    """Tell whether one side alone has its debug information compressed: a flag without what belongs to it says nothing."""
+    found = []
+    for image in claims.images(evidence) or ():
+        parts = [s for s in image.sections if s.name.startswith(b".debug_")]
+        found.append((image, {s.name: s for s in parts if s.compressed}, {s.name for s in parts if not s.compressed}))
+    if not found:
+        return False
+    (left, ones, plain), (right, twos, other) = found
+    return any(name in other and _begins_compressed(left, section) for name, section in ones.items()) or any(
+        name in plain and _begins_compressed(right, section) for name, section in twos.items()
+    )
+
+
+def _begins_compressed(image: Any, section: Any) -> bool:
+    """Tell whether a section begins with a compression header (gABI chapter 4): ELFCOMPRESS_ZLIB or _ZSTD."""
+    head = image.source.read(section.offset, section.offset + 4)
+    return int.from_bytes(head, "little" if image.order == "<" else "big") in {1, 2}
 
 
 def _options(evidence: Any) -> bool:
