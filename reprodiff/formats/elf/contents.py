@@ -10,6 +10,7 @@ import numpy as np
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import code
+from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import (
     DT_NEEDED,
     DT_RPATH,
@@ -36,8 +37,6 @@ from reprodiff.formats.elf.words import Differing, gather
 from reprodiff.spans import common_suffix, differing
 
 KEY_MAX = 120
-# Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
-NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
 # The same on other machines, whole instructions.
 IDLE = {
     EM_AARCH64: re.compile(rb"(?:\x1f\x20\x03\xd5|\0)*"),
@@ -164,7 +163,7 @@ def _filling(both: Both, data: bytes, code: bool) -> bool:
     if not code or len(data) >= 64:
         return False
     idle = IDLE.get(both.left.image.machine)
-    return idle.fullmatch(data) is not None if idle is not None else both.x86 and set(data) <= NOPS
+    return idle.fullmatch(data) is not None if idle is not None else both.x86 and set(data) <= x86.NOPS
 
 
 def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, piece: Piece) -> None:

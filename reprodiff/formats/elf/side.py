@@ -13,7 +13,7 @@ from reprodiff.errors import FormatError
 from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.go.pclntab import go_program
 from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.machines import instructions
+from reprodiff.formats.elf.machines import family, instructions
 from reprodiff.formats.elf.names import (
     EM_386,
     EM_ARM,
@@ -67,7 +67,7 @@ class Side:
         self._relative: tuple[Any, Any] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
         self._thumb: dict[int, Any] = {}
-        self.family = instructions.family(image.machine, image.wide, image.order)
+        self.family = family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
         # Whether a Go program's own table names its functions, whatever symbols say: as the other side has none.
         self.by_table = False

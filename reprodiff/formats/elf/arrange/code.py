@@ -10,10 +10,10 @@ import numpy as np
 
 from reprodiff.formats.elf.arrange.chart import Function
 from reprodiff.formats.elf.arrange.like import Like
-from reprodiff.formats.elf.contents import NOPS
 from reprodiff.formats.elf.functions import blanked
 from reprodiff.formats.elf.image import Section
 from reprodiff.formats.elf.machines import x86
+from reprodiff.formats.elf.machines.x86 import NOPS
 from reprodiff.formats.elf.names import EM_386, EM_X86_64
 from reprodiff.formats.elf.pieces import Symbol
 

@@ -16,6 +16,8 @@ from reprodiff.formats.elf.machines.instructions import Family, Fields, Marks, R
 NONE, BRANCH, RIP, ABSOLUTE = 0, instructions.BRANCH, instructions.DATA, instructions.ABSOLUTE
 # More than an instruction has behind its first byte, so that looking ahead never leaves the bytes.
 MARGIN = 16
+# Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
+NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
 
 
 def _set(*ranges: tuple[int, int] | int) -> Any:
