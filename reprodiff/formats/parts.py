@@ -7,9 +7,11 @@ says twice is described once.
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import NamedTuple
 
 from reprodiff.codecs import RAW, Codec
+from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.sources import CHUNK
 from reprodiff.tree import Derive, Group, Leaf, Node, Refs, Role, listed
@@ -146,3 +148,33 @@ def _equal_without(walk: Walk, leaves: Sequence[Leaf]) -> bool:
             at = until
         at = max(at, stop)
     return True
+
+
+def differ(walk: Walk, ones: Sequence[Node], twos: Sequence[Node]) -> bool:
+    """Tell whether parts of both files lie elsewhere or hold other bytes."""
+    return [(part.start, part.stop) for part in ones] != [(part.start, part.stop) for part in twos] or any(
+        walk.left.read(at, min(at + CHUNK, part.stop)) != walk.right.read(at, min(at + CHUNK, part.stop))
+        for part in ones
+        for at in range(part.start, part.stop, CHUNK)
+    )
+
+
+def followed(walk: Walk, left: Group, right: Group, name: str) -> bool:
+    """Compare two trees by what addresses in them lead to, with the module `follow` of a format's package.
+
+    False, and nothing noted, where that cannot be done. Raises FormatError when tables that are well-formed each for
+    itself make no sense together.
+    """
+    import struct
+
+    try:
+        compare = import_module(f"reprodiff.formats.{name}.follow").compare
+    except ImportError as error:
+        if error.name != "numpy":
+            raise
+        walk.notice("missing-library", "following addresses needs numpy (pip install numpy, or python3-numpy)")
+        return False
+    try:
+        return bool(compare(walk, left, right))
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
+        raise FormatError(f"not a well-formed {name} file ({error})") from error

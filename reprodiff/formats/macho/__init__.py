@@ -35,8 +35,8 @@ from reprodiff.formats.macho.tables import (
     fat,
     layout,
 )
-from reprodiff.formats.parts import Identifiers, Parts, itself, notice, rows, settle
-from reprodiff.sources import CHUNK, Source
+from reprodiff.formats.parts import Identifiers, Parts, differ, followed, itself, notice, rows, settle
+from reprodiff.sources import Source
 from reprodiff.tree import Derive, Group, Leaf, Node, Record, Role, children, listed
 
 MAGICS: dict[bytes, tuple[Order, bool]] = {
@@ -316,7 +316,7 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
     one, two = left.info, right.info
     notice(walk, one.notes, two.notes)
     settle(walk, one.identifiers, two.identifiers)
-    if _moved(walk, left, right) and _followed(walk, left, right):
+    if _moved(walk, left, right) and followed(walk, left, right, "macho"):
         return
     if one.symbols is None or two.symbols is None or not walk_symbols(walk, left, right, one.symbols, two.symbols):
         walk.nodes(left, right, "macho", ())
@@ -324,38 +324,7 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
 
 def _moved(walk: Walk, left: Group, right: Group) -> bool:
     """Tell whether bytes of sections differ, or where they lie."""
-    sides = [[node for node in children(root) if node.name == "section"] for root in (left, right)]
-    if [(n.start, n.stop) for n in sides[0]] != [(n.start, n.stop) for n in sides[1]]:
-        return True
-    return any(
-        walk.left.read(at, min(at + CHUNK, node.stop)) != walk.right.read(at, min(at + CHUNK, node.stop))
-        for node in sides[0]
-        for at in range(node.start, node.stop, CHUNK)
-    )
-
-
-def _followed(walk: Walk, left: Group, right: Group) -> bool:
-    """Compare two trees by what addresses in them lead to; False, and nothing noted, where that cannot be done."""
-    import struct
-
-    try:
-        from reprodiff.formats.macho.follow import compare as follow
-        from reprodiff.formats.macho.follow import views
-    except ImportError as error:
-        if error.name != "numpy":
-            raise
-        walk.notice("missing-library", "following addresses needs numpy (pip install numpy, or python3-numpy)")
-        return False
-    found = views(walk)
-    if found is None:
-        return False
-    one, two = left.info.symbols, right.info.symbols
-    tables = (one, two) if one and two and one.strings is not None and two.strings is not None else None
-    try:
-        follow(walk, (left, right), found, tables)
-    except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
-        raise FormatError(f"not a well-formed macho file ({error})") from error
-    return True
+    return differ(walk, *([node for node in children(root) if node.name == "section"] for root in (left, right)))
 
 
 FORMAT = Format("macho", "mach-o/loader.h, fat.h, nlist.h, stab.h", parse, walk=compare)

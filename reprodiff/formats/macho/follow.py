@@ -25,7 +25,7 @@ PAGES = (1, 0x1000, 0x4000)
 FILLED_MAX = 0x4000
 
 
-def views(walk: Walk) -> tuple[View, View] | None:
+def _views(walk: Walk) -> tuple[View, View] | None:
     """Return both files where they can be followed."""
     try:
         one, two = View(walk.left), View(walk.right)
@@ -35,15 +35,19 @@ def views(walk: Walk) -> tuple[View, View] | None:
     return (one, two) if kinds[0] == kinds[1] else None
 
 
-def compare(
-    walk: Walk, roots: tuple[Group, Group], found: tuple[View, View], tables: tuple[Symbols, Symbols] | None
-) -> None:
-    """Compare two trees of `parse`; tables: their symbol tables, where both have one with its strings."""
+def compare(walk: Walk, left: Group, right: Group) -> bool:
+    """Compare two trees of `parse`; False, and nothing noted, where that cannot be done."""
+    found = _views(walk)
+    if found is None:
+        return False
+    one, two = left.info.symbols, right.info.symbols
+    tables = (one, two) if one and two and one.strings is not None and two.strings is not None else None
     if ordered(walk.left, walk.right):
-        _compare(walk, roots, found, tables)
+        _compare(walk, (left, right), found, tables)
     else:
         turned: Any = Turned(walk)
-        _compare(turned, (roots[1], roots[0]), (found[1], found[0]), (tables[1], tables[0]) if tables else None)
+        _compare(turned, (right, left), (found[1], found[0]), (tables[1], tables[0]) if tables else None)
+    return True
 
 
 def _compare(

@@ -4,9 +4,10 @@ Numbers and flags of sections are those of ELF, which the shared parts speak; se
 that they have there.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reprodiff.errors import FormatError
+from reprodiff.formats.elf.flat import Flat
 from reprodiff.formats.elf.image import Layout, Section, Segment, layout, string
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -54,7 +55,7 @@ class Part(NamedTuple):
     sections: tuple[int, ...]
 
 
-class View:
+class View(Flat):
     """One file. parts: its segments in order; moves: where the relocations
     of sections are, and how many; base: the address of its header; starts: where functions begin."""
 
@@ -183,21 +184,3 @@ class View:
         text = self.source.read(self.strings_at[0], sum(self.strings_at))
         rows = struct.iter_unpack("<IBBHQ" if self.wide else "<IBBHI", data[: len(data) // width * width])
         return [(string(text, strx), kind, section, value) for strx, kind, section, _desc, value in rows]
-
-    def straighten(self) -> None:
-        """Do nothing: the address of a section is said once."""
-
-    def data(self, section: Section) -> bytes:
-        """Return the stored bytes of a section."""
-        return self.source.read(section.offset, section.offset + section.stored)
-
-    def linked(self, _section: Section) -> None:
-        """Return None: no section names another one."""
-
-    def symbols(self, _data: bytes) -> Any:
-        """Yield nothing: symbols do not lie in a section."""
-        return iter(())
-
-    def dynamic(self, _data: bytes) -> list[tuple[int, int]]:
-        """Return nothing: there is no dynamic section."""
-        return []

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
 from reprodiff.formats import Format, Walk
-from reprodiff.formats.parts import Identifiers, Parts, itself, notice, rows, settle
+from reprodiff.formats.parts import Identifiers, Parts, differ, followed, itself, notice, rows, settle
 from reprodiff.formats.pe import directories
 from reprodiff.formats.pe.coff import SECTION_HEADER, Image, section_table, symbols, u16, u32
 from reprodiff.formats.pe.tables import (
@@ -26,7 +26,7 @@ from reprodiff.formats.pe.tables import (
     RICH,
     file_header,
 )
-from reprodiff.sources import CHUNK, Source
+from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, Record, Role, children, listed
 
 PE32, PE32_PLUS = 0x10B, 0x20B
@@ -274,7 +274,7 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
     one, two = left.info, right.info
     notice(walk, one.notes, two.notes)
     settle(walk, one.identifiers, two.identifiers)
-    if _moved(walk, left, right) and _followed(walk, left, right):
+    if _moved(walk, left, right) and followed(walk, left, right, "pe"):
         return
     walk.nodes(left, right, "pe", ())
 
@@ -290,35 +290,7 @@ def _moved(walk: Walk, left: Group, right: Group) -> bool:
             for part in (children(node) if node.name == "section" and isinstance(node, Group) else [node])
             if part.name in {"data", "sections", "symbols", "strings"}
         ])  # fmt: skip
-    if [(p.start, p.stop) for p in sides[0]] != [(p.start, p.stop) for p in sides[1]]:
-        return True
-    return any(
-        walk.left.read(at, min(at + CHUNK, part.stop)) != walk.right.read(at, min(at + CHUNK, part.stop))
-        for part in sides[0]
-        for at in range(part.start, part.stop, CHUNK)
-    )
-
-
-def _followed(walk: Walk, left: Group, right: Group) -> bool:
-    """Compare two trees by what addresses in them lead to; False, and nothing noted, where that cannot be done."""
-    import struct
-
-    try:
-        from reprodiff.formats.pe.walk import compare as follow
-        from reprodiff.formats.pe.walk import views
-    except ImportError as error:
-        if error.name != "numpy":
-            raise
-        walk.notice("missing-library", "following addresses needs numpy (pip install numpy, or python3-numpy)")
-        return False
-    found = views(walk)
-    if found is None:
-        return False
-    try:
-        follow(walk, left, right, found)
-    except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
-        raise FormatError(f"not a well-formed pe file ({error})") from error
-    return True
+    return differ(walk, *sides)
 
 
 FORMAT = Format("pe", "Microsoft PE/COFF", parse, walk=compare)

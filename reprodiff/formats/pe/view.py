@@ -5,9 +5,10 @@ characteristics (Microsoft PE/COFF, section 4.1). Addresses are absolute in imag
 """
 
 import struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reprodiff.errors import FormatError
+from reprodiff.formats.elf.flat import Flat
 from reprodiff.formats.elf.image import NAME_MAX, Layout, Section, Segment, layout, string
 from reprodiff.formats.elf.names import (
     EM_386,
@@ -71,7 +72,7 @@ class Entry(NamedTuple):
         return self.storage == C_STAT and self.type == 0 and len(self.aux) == SYMBOL and self.section > 0
 
 
-class View:
+class View(Flat):
     """One file. headers: those of sections in order; directories: (address relative to the base, size) in order;
     entries: the symbols; numbered: the same by their numbers; base: what all relative addresses count from."""
 
@@ -202,24 +203,6 @@ class View:
         if entry.aux[:4] == bytes(4) and entry.aux[4:8] != bytes(4):
             return self.text(int.from_bytes(entry.aux[4:8], "little"))
         return entry.aux[:NAME_MAX].split(b"\0", 1)[0]
-
-    def straighten(self) -> None:
-        """Do nothing: the address of a section is said once."""
-
-    def data(self, section: Section) -> bytes:
-        """Return the stored bytes of a section."""
-        return self.source.read(section.offset, section.offset + section.stored)
-
-    def linked(self, _section: Section) -> None:
-        """Return None: no section names another one."""
-
-    def symbols(self, _data: bytes) -> Any:
-        """Yield nothing: symbols do not lie in a section."""
-        return iter(())
-
-    def dynamic(self, _data: bytes) -> list[tuple[int, int]]:
-        """Return nothing: there is no dynamic section."""
-        return []
 
     def at(self, rva: int) -> tuple[Section, int] | None:
         """Return the section that stores an address relative to the base, and the offset inside."""

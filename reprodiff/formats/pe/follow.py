@@ -32,7 +32,7 @@ STALE_MAX = 16
 WHERE = "pe/section[*]"
 
 
-def views(walk: Walk) -> tuple[View, View] | None:
+def _views(walk: Walk) -> tuple[View, View] | None:
     """Return both files where they can be followed: of one kind and machine, with what their headers say inside."""
     try:
         one, two = View(walk.left), View(walk.right)
@@ -42,12 +42,16 @@ def views(walk: Walk) -> tuple[View, View] | None:
     return (one, two) if kinds[0] == kinds[1] and one.headers and two.headers else None
 
 
-def compare(walk: Walk, left: Group, right: Group, both_views: tuple[View, View]) -> None:
-    """Compare two trees of `parse`."""
+def compare(walk: Walk, left: Group, right: Group) -> bool:
+    """Compare two trees of `parse`; False, and nothing noted, where that cannot be done."""
+    views = _views(walk)
+    if views is None:
+        return False
     if ordered(walk.left, walk.right):
-        _compare(walk, left, right, *both_views)
+        _compare(walk, left, right, *views)
     else:
-        _compare(Turned(walk), right, left, both_views[1], both_views[0])
+        _compare(Turned(walk), right, left, views[1], views[0])
+    return True
 
 
 def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None:
