@@ -64,8 +64,15 @@ def test_mutations_of_a_stripped_program(tmp_path):
 
 @needs_go
 @pytest.mark.slow
-@pytest.mark.parametrize("other", ["one", "two", "a-much-longer-name"])
-@pytest.mark.parametrize("flags", [(), STRIPPED, ("-buildmode=pie",), ("-ldflags=-compressdwarf=false",)])
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        ((), "a-much-longer-name"),
+        (STRIPPED, "one"),
+        (("-buildmode=pie",), "two"),
+        (("-ldflags=-compressdwarf=false",), "a-much-longer-name"),
+    ],
+)
 def test_mutations(tmp_path, flags, other):
     left = go_programs.build(tmp_path, "one", *flags)
     right = go_programs.build(tmp_path, other, *flags)
