@@ -81,7 +81,6 @@ class View(Flat):
         self.starts_at = self.symbols_at = (0, 0)
         self.strings_at = (0, 0)
         start = 32 if self.wide else 28
-        self.commands_end = start + size
         self._commands(source.read(start, start + size), count)
         self.base = next((part.vmaddr for part in self.parts if part.fileoff == 0 and part.filesize), 0)
         self.segments: list[Segment] = []

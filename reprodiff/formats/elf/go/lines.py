@@ -234,15 +234,22 @@ class Lines:
 
     def _header(self, add: Any, addresses: Any) -> None:
         one, two = self.one, self.two
+        counts = [len(table.strings("files").texts) for table in (one, two)]
+
+        def read(ones: Any, _twos: Any) -> Any:
+            """Where parts lie, and how many functions there are, was believed to find all that is compared."""
+            return np.ones(len(ones), bool)
+
+        def files(ones: Any, twos: Any) -> Any:
+            return (ones == twos) | ((ones == counts[0]) & (twos == counts[1]))
+
+        def start(ones: Any, twos: Any) -> Any:
+            return ((ones == 0) & (twos == 0)) | addresses.same(ones, twos)
+
+        checks = {"nfiles": files, "textStart": start}
         for number, name in enumerate(one.fields):
             at = np.array([8 + number * one.word])
-            check: Any = lambda a, _b: np.ones(len(a), bool)  # noqa: E731
-            if name == "nfiles":
-                counts = [len(table.strings("files").texts) for table in (one, two)]
-                check = lambda a, b, counts=counts: (a == b) | ((a == counts[0]) & (b == counts[1]))  # noqa: E731
-            elif name == "textStart":
-                check = lambda a, b: ((a == 0) & (b == 0)) | addresses.same(a, b)  # noqa: E731
-            add(name, (at, at), one.word, check)
+            add(name, (at, at), one.word, checks.get(name, read))
 
     def _tables_fit(self, left: Any, right: Any) -> Any:
         """Tell of pairs of offsets whether both lead to the same table, or to two that are held against each other."""

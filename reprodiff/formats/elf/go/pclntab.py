@@ -54,7 +54,7 @@ class Table:
                        "funcnameOffset", "cuOffset", "filetabOffset", "pctabOffset", "pclnOffset"]  # fmt: skip
         self.head = 8 + len(self.fields) * self.word
         values = [int.from_bytes(data[at : at + self.word], little) for at in range(8, self.head, self.word)]
-        self.count, self.files_count = values[:2]
+        self.count = values[0]
         self.text = values[2] if texts else 0
         bounds = [*values[-5:], len(data)]
         if bounds != sorted(bounds) or bounds[0] < self.head:
