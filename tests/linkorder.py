@@ -223,13 +223,18 @@ class Link:
     strip: str = ""
 
 
+def driver_of(parts: "Parts", how: "Link") -> str:
+    """The compiler that links a program of a language."""
+    return {"gcc": "g++", "clang": "clang++"}[how.compiler] if parts.language == "c++" else how.compiler
+
+
 def linked(parts: Parts, how: Link, folder: Path, orders: list[list[int]], archive: bool = False) -> list[Path]:
     """Compile the units once and link them in the given orders; indexes into the list of all sources.
 
     archive: through an archive whose members stand in that order.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    driver = {"gcc": "g++", "clang": "clang++"}[how.compiler] if parts.language == "c++" else how.compiler
+    driver = driver_of(parts, how)
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1700000000"}
 
     def run(*command: str, where: Path = folder) -> None:

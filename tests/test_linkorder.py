@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from executables import KINDS, build, middle, mutations
-from linkorder import Link, Parts, linked, swaps
+from linkorder import Link, Parts, driver_of, linked, swaps
 
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
@@ -41,7 +41,7 @@ MORE = {
 
 def made(form, folder, archive=False):
     parts, how = (FORMS | MORE)[form]
-    tools = [how.compiler, *(link.replace("-fuse-ld=", "ld.") for link in how.links if "-fuse-ld" in link)]
+    tools = [driver_of(parts, how), *(link.replace("-fuse-ld=", "ld.") for link in how.links if "-fuse-ld" in link)]
     if not all(shutil.which(tool) for tool in tools):
         pytest.skip(f"needs {' and '.join(tools)}")
     order = list(range(parts.units + 1))
