@@ -8,6 +8,7 @@ of the caller's choice. `mutations` changes one place of a file at a time and kn
 import os
 import random
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from elftools.elf.elffile import ELFFile
 
 KINDS = ("instruction", "constant", "string", "symbol", "relocation", "section-flag", "resource")
@@ -247,6 +249,8 @@ def build(
     folder = file.with_name(f"{file.name}.build")
     folder.mkdir(parents=True, exist_ok=True)
     driver = "g++" if program.language == "c++" else "gcc"
+    if not shutil.which(driver):
+        pytest.skip(f"not installed: {driver}")
     common = [driver, *program.flags, f"-ffile-prefix-map={folder}={directory}"]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1700000000"}
 
