@@ -283,3 +283,17 @@ def test_a_hash_table_without_symbols_holds_as_gnu_ld_writes_it(tmp_path):
     at = section.offset + 4
     side = Side(Image(Bytes(changed[:at] + b"\3" + changed[at + 1 :]), Budget()), Budget())
     assert not hashes.holds(side, section)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="not installed: gcc")
+def test_functions_at_addresses_of_a_kernel_are_listed(tmp_path):
+    (tmp_path / "high.c").write_text("int one(int v) { return v * 3; } void _start(void) { for (;;) one(1); }")
+    made = tmp_path / "high"
+    subprocess.run(
+        ["gcc", "-O1", "-fasynchronous-unwind-tables", "-fno-pie", "-no-pie", "-nostdlib", "-static", "-o", made,
+         "-Wl,-Ttext-segment=0xffffffff81000000", "-mcmodel=kernel", tmp_path / "high.c"], check=True,
+    )  # fmt: skip
+    side = Side(Image(open_file(made), Budget()), Budget())
+    text = side.image.by_name[b".text"]
+    assert text.addr >> 63
+    assert [start for start, _size in side.ranges(text)] == [symbol.start for symbol in side.named(text)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reprodiff.formats.elf.machines import x86
-from reprodiff.formats.elf.names import EM_X86_64, ET_REL, RELATIVE, SHF_WRITE, SHT_PROGBITS, SHT_RELA
+from reprodiff.formats.elf.names import EM_X86_64, ET_REL, SHF_WRITE, SHT_PROGBITS
 from reprodiff.formats.elf.pieces import PRINTED, Piece, Pieces, by_content, texts
 from reprodiff.formats.elf.words import gather
 from reprodiff.spans import common_prefix, common_suffix
@@ -203,7 +203,6 @@ def _single(rows: Any, sizes: tuple[int, int]) -> Any:
 def _pairs(both: "Both", pair: "Pair") -> tuple[Any, Any]:
     """Return what is referred to on both sides from corresponding places."""
     found = _Found(both, pair)
-    tables = [_relative(side) for side in (both.left, both.right)]
     for other in both.pairs:
         a, b = other.one, other.two
         if not a.alloc or not a.stored or not b.stored:
@@ -212,7 +211,7 @@ def _pairs(both: "Both", pair: "Pair") -> tuple[Any, Any]:
             _code(both, pair, other, found)
         elif a.flags & SHF_WRITE and a.type == SHT_PROGBITS and (other.known or a.name != b".got"):
             _words(both, pair, other, found)
-            _relocated(both, pair, other, found, tables)
+            _relocated(both, pair, other, found)
     return found.pairs()
 
 
@@ -270,32 +269,19 @@ def _behind(data: Any, at: Any, to: Any, ones: Any, twos: Any, width: int, order
     found.lengths(ones, twos, *values)
 
 
-def _relative(side: Any) -> Any:
-    """Return (place, address) of the relative relocations of a side, as an array with two columns."""
-    image = side.image
-    found = [np.zeros((0, 2), np.int64)]
-    for table in image.sections:
-        if table.type == SHT_RELA and table.alloc and table.stored:
-            size = table.size // (3 * image.word) * 3 * image.word
-            rows = np.frombuffer(side.data(table)[:size], f"{image.order}i{image.word}").reshape(-1, 3)
-            mask = 0xFFFFFFFF if image.wide else 0xFF
-            found.append(rows[np.isin(rows[:, 1] & mask, RELATIVE.get(image.machine, ()))][:, (0, 2)].astype(np.int64))
-    return np.concatenate(found)
-
-
-def _relocated(both: "Both", pair: "Pair", other: "Pair", found: _Found, tables: list[Any]) -> None:
+def _relocated(both: "Both", pair: "Pair", other: "Pair", found: _Found) -> None:
     """Add what relocations of corresponding places refer to."""
-    if not all(len(table) for table in tables):
+    (lefts, targets), (rights, others) = both.left.relocations(), both.right.relocations()
+    if not len(lefts) or not len(rights):
         return
-    right = tables[1][np.argsort(tables[1][:, 0], kind="stable")]
-    place = tables[0][:, 0] - other.one.place
-    target = tables[0][:, 1] - pair.one.place
+    place = lefts - other.one.place
+    target = targets - pair.one.place
     chosen = (place >= 0) & (place < other.one.size) & (target >= 0) & (target < pair.one.size)
     at, ones = place[chosen], target[chosen]
     to = both.pieces(other).to(at)
-    index = np.minimum(np.searchsorted(right[:, 0], to + other.two.place), len(right) - 1)
-    there = (to >= 0) & (right[index, 0] == to + other.two.place)
-    at, to, ones, twos = at[there], to[there], ones[there], right[index[there], 1] - pair.two.place
+    index = np.minimum(np.searchsorted(rights, to + other.two.place), len(rights) - 1)
+    there = (to >= 0) & (rights[index] == to + other.two.place)
+    at, to, ones, twos = at[there], to[there], ones[there], others[index[there]] - pair.two.place
     found.add(ones, twos)
     image = both.left.image
     data = np.frombuffer(both.left.data(other.one), np.uint8), np.frombuffer(both.right.data(other.two), np.uint8)

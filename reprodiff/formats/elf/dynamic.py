@@ -225,9 +225,7 @@ def _lists_frames(side: Any, section: Section) -> bool:
     data = side.data(section)
     if table is None or not table.stored or data[:4] != _LOOKUP or len(data) % 8 != 4:
         return False
-    records = side.records(table)
-    starts = records[(records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= 12), 0]
-    first = gather(np.frombuffer(side.data(table), np.uint8), starts + 8, 4, side.image.order, True) + starts + 8
+    starts, first = side.described(table)
     away = table.place - section.place
     rows = np.stack([first + away, starts + away], axis=1)
     rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))].reshape(-1)

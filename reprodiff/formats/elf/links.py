@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.image import Section, string
 from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.names import (
@@ -119,7 +118,7 @@ def from_frames(side: Any) -> Any:
     order: Any = "little" if side.image.order == "<" else "big"
     kinds: dict[int, int] = {}
     found = []
-    for start, stop, pointer in frames(data, side.image.order):
+    for start, stop, pointer in side.records(table).tolist():
         if pointer == 0:
             kinds[start] = _tables_of(data[start:stop])
             continue
@@ -140,7 +139,7 @@ def absolute(side: Any, section: Section) -> Any:
     data = side.data(section)
     if section.name == b".eh_frame":
         found = (from_frames(side)[2] - section.place).tolist()
-        for start, stop, pointer in frames(data, side.image.order):
+        for start, stop, pointer in side.records(section).tolist():
             text = data.find(b"\0", start + 9, stop)
             # The personality, in an augmentation that begins with it.
             if pointer == 0 and data[start + 9 : start + 11] == b"zP" and data[text + 5 : text + 6] == bytes([UDATA]):

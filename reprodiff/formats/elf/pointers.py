@@ -1,12 +1,11 @@
 """Which words of a section that is loaded may be pointers, and of which kind."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from reprodiff.formats.elf import code as instructions_of
 from reprodiff.formats.elf import debug, immediates, inplace
-from reprodiff.formats.elf.dwarf import frames
 from reprodiff.formats.elf.links import absolute
 from reprodiff.formats.elf.machines import x86
 from reprodiff.formats.elf.machines.instructions import signed
@@ -87,14 +86,12 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             _filled_up(both, pair, found)
         grown = _grown(both)
         if grown:
-            order: Literal["little", "big"] = "little" if image.order == "<" else "big"
-            data = both.left.data(one)
-            lengths = {}
-            for start, stop, pointer in frames(data, image.order):
-                if pointer > 0 and stop - start >= 16:
-                    first = int.from_bytes(data[start + 8 : start + 12], order, signed=True) + one.place + start + 8
-                    if first in grown:
-                        lengths[start + 12] = grown[first]
+            starts, firsts = both.left.described(one, 16)
+            lengths = {
+                start + 12: grown[first]
+                for start, first in zip(starts.tolist(), (firsts + one.place).tolist(), strict=True)
+                if first in grown
+            }
             found.accept_fields(
                 np.array(sorted(lengths), np.int64),
                 lambda s, _o, ones, twos: np.array(
@@ -174,9 +171,8 @@ def _grown(both: Both) -> dict[int, tuple[int, int]]:
 
 def _filled_up(both: Both, pair: Pair, found: Differing) -> None:
     """Accept the lengths of frame records that are filled up with zeros on one side: the last ones of their inputs."""
-    order = both.left.image.order
     sizes = [
-        {start: stop - start - 4 for start, stop, pointer in frames(side.data(section), order) if pointer > 0}
+        {start: stop - start - 4 for start, stop, pointer in side.records(section).tolist() if pointer > 0}
         for side, section in ((both.left, pair.one), (both.right, pair.two))
     ]
 

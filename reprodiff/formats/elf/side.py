@@ -263,12 +263,18 @@ class Side:
         table = self.image.by_name.get(b".eh_frame")
         if table is None or table.type == SHT_NOBITS or self.image.type == ET_REL:
             return []
-        records = self.records(table)
-        rows = records[(records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= 16), 0]
+        rows, at = self.described(table, 16)
         data = np.frombuffer(self.data(table), np.uint8)
-        at = gather(data, rows + 8, 4, self.image.order, True) + rows + (table.addr + 8)
         size = gather(data, rows + 12, 4, self.image.order, False)
-        return sorted(set(zip(at.tolist(), size.tolist(), strict=True)))
+        return sorted({(table.addr + first, length) for first, length in zip(at.tolist(), size.tolist(), strict=True)})
+
+    def described(self, table: Section, least: int = 12) -> tuple[Any, Any]:
+        """Return where records of a frame table start that describe a function, and where that begins, both counted from
+        the table's start. least: how many bytes a record has."""
+        records = self.records(table)
+        starts = records[(records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= least), 0]
+        data = np.frombuffer(self.data(table), np.uint8)
+        return starts, gather(data, starts + 8, 4, self.image.order, True) + starts + 8
 
     def records(self, section: Section) -> Any:
         """Return the records of a frame table as rows of (start, stop, CIE pointer), as `frames` has them; kept."""

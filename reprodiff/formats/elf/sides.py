@@ -369,17 +369,10 @@ class Both:
             return None
 
         def rows(side: Side, section: Section) -> list[tuple[int, int, int | None]]:
-            records = side.records(section)
-            known = (records[:, 2] > 0) & (records[:, 1] - records[:, 0] >= 12)
-            data = np.frombuffer(side.data(section), np.uint8)
-            places = np.zeros(len(records), np.int64)
-            starts = records[known, 0]
-            places[known] = gather(data, starts + 8, 4, side.image.order, True) + starts + (section.addr + 8)
+            places = dict(zip(*(column.tolist() for column in side.described(section)), strict=True))
             return [
-                (start, stop, place if pointed else None)
-                for start, stop, place, pointed in zip(
-                    *records[:, :2].T.tolist(), places.tolist(), known.tolist(), strict=True
-                )
+                (start, stop, section.addr + places[start] if start in places else None)
+                for start, stop, _pointer in side.records(section).tolist()
             ]
 
         ones, twos = rows(self.left, pair.one), rows(self.right, pair.two)
