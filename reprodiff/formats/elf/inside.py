@@ -1,10 +1,11 @@
-"""What formats share whose trees name sections by a key: a walk inside of one section, and what tells its size."""
+"""What formats share whose trees name sections by a key: a walk inside of one section, what tells its size, zeros."""
 
 from typing import Any
 
 from reprodiff.codecs import Codec, name_text
 from reprodiff.formats import Walk
 from reprodiff.spans import Span
+from reprodiff.tree import Node
 
 # Linkers align the end of a section, and what no input file aligns more.
 FILLED = 16
@@ -52,3 +53,16 @@ class Inside:
 
     def put_order(self, where: str, left: list[bytes], right: list[bytes]) -> None:
         self._walk.put_order(self._literal(where), left, right)
+
+
+def filling(walk: Any, one: Node | None, two: Node | None, most: int, where: str) -> bool:
+    """Put zeros that fill up, fewer than `most` of them; False, and nothing put, where it is anything else."""
+    spans = [(node.start, node.stop) if node else (0, 0) for node in (one, two)]
+    if any(stop - start >= most for start, stop in spans):
+        return False
+    sides = [source.read(*span) for source, span in zip((walk.left, walk.right), spans, strict=True)]
+    if any(side.strip(b"\0") for side in sides):
+        return False
+    if sides[0] != sides[1]:
+        walk.put_follows(where, 1, abs(len(sides[0]) - len(sides[1])), *spans)
+    return True

@@ -8,7 +8,7 @@ from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import contents
-from reprodiff.formats.elf.inside import Inside, grown
+from reprodiff.formats.elf.inside import Inside, filling, grown
 from reprodiff.formats.elf.sides import Pair
 from reprodiff.formats.elf.turned import Turned, ordered
 from reprodiff.formats.elf.words import Differing
@@ -128,17 +128,8 @@ def _signature(walk: Any, one: Group, two: Group) -> None:
 
 def _filling(walk: Any, one: Node | None, two: Node | None, name: str = "gap") -> bool:
     """Put zeros between parts; whether these are."""
-    if {node.name for node in (one, two) if node} != {name}:
-        return False
-    spans = [(node.start, node.stop) if node else (0, 0) for node in (one, two)]
-    if any(stop - start >= FILLED_MAX for start, stop in spans):
-        return False
-    sides = [source.read(*span) for source, span in zip((walk.left, walk.right), spans, strict=True)]
-    if any(side.strip(b"\0") for side in sides):
-        return False
-    if sides[0] != sides[1]:
-        walk.put_follows("macho/padding", 1, abs(len(sides[0]) - len(sides[1])), *spans)
-    return True
+    named = {node.name for node in (one, two) if node} == {name}
+    return named and filling(walk, one, two, FILLED_MAX, "macho/padding")
 
 
 def _section(walk: Any, both: MachoBoth, pair: Pair, node: Node) -> None:

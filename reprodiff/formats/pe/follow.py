@@ -8,7 +8,7 @@ from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import contents
-from reprodiff.formats.elf.inside import Inside
+from reprodiff.formats.elf.inside import Inside, filling
 from reprodiff.formats.elf.names import EM_386, ET_REL
 from reprodiff.formats.elf.pieces import Pieces
 from reprodiff.formats.elf.sides import Pair, at_symbol
@@ -85,15 +85,16 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
         ]
         for side in nodes
     ]
+    most = both.left.view.alignments[1]
     aligned = twins(rest[0], rest[1])
     for a_node, b_node in aligned.pairs:
-        if a_node.name not in FILLED or not _filling(walk, both, a_node, b_node):
+        if a_node.name not in FILLED or not filling(walk, a_node, b_node, most, "pe/padding"):
             walk.nodes(a_node, b_node, f"pe/{step(a_node)}", ())
     for node in aligned.left:
-        if node.name not in FILLED or not _filling(walk, both, node, None):
+        if node.name not in FILLED or not filling(walk, node, None, most, "pe/padding"):
             walk.alone(node, None, f"pe/{step(node)}", ())
     for node in aligned.right:
-        if node.name not in FILLED or not _filling(walk, both, None, node):
+        if node.name not in FILLED or not filling(walk, None, node, most, "pe/padding"):
             walk.alone(None, node, f"pe/{step(node)}", ())
     named = [{node.name: node for node in side} for side in nodes]
     for name in ("optional", "sections", "symbols", "strings"):
@@ -112,20 +113,6 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
             entries.texts(walk, table, (x.start, x.stop), (y.start, y.stop))
         else:
             walk.nodes(x, y, f"pe/{name}", ())
-
-
-def _filling(walk: Any, both: PeBoth, one: Node | None, two: Node | None) -> bool:
-    """Put zeros that fill up the last block of a file; whether these are."""
-    spans = [(node.start, node.stop) if node else (0, 0) for node in (one, two)]
-    most = both.left.view.alignments[1]
-    if any(stop - start >= most for start, stop in spans):
-        return False
-    sides = [source.read(*span) for source, span in zip((walk.left, walk.right), spans, strict=True)]
-    if any(side.strip(b"\0") for side in sides):
-        return False
-    if sides[0] != sides[1]:
-        walk.put_follows("pe/padding", 1, abs(len(sides[0]) - len(sides[1])), *spans)
-    return True
 
 
 Rows = list[tuple[Node, Node]]
