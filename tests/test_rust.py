@@ -98,6 +98,19 @@ def test_mutations_beside_a_path(base, form, place):
     assert missed == [], "\n".join(missed)
 
 
+@pytest.mark.parametrize(("before", "after"), [
+    (b"/rust/deps/", b"/rust/deqs/"), (b"/rust/deps/", b"/rustideps/"), (b"/rustc/", b"/rustcp"), (b"/rustc/", b"/rusty/")
+])  # fmt: skip
+def test_one_path_of_the_library_elsewhere(base, before, after):
+    """Rust's own library is not built where the program is: one of its paths that differs is a change."""
+    left, right = (built(base, where, "stripped", *FORMS["stripped"]).read_bytes() for where in ("one", "longer"))
+    at = right.index(before)
+    found = report(left, right[:at] + after + right[at + len(after) :])
+    assert found["verdict"] == "unexplained"
+    ((start, stop),) = (item["spans"][1] for item in found["unexplained"])
+    assert at <= start < stop <= at + len(after)
+
+
 CHANGES = {
     "constant": (("424242", "424243"), r"area|function\[(?:#|0x)"),
     "table": (("1700, 17000", "1700, 17001"), r"rodata|describe|function\[(?:#|0x)"),

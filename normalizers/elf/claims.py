@@ -15,8 +15,9 @@ BUILD_ID = "/build-id/desc"
 NAMED = 4
 # Nor are so many wide instructions, in a function of which so many bytes differ.
 WIDE_MIN, CHANGED_MIN = 3, 16
-# Where the sources of Rust's own library are said to be: no directory that anything is built in.
-_OWN = re.compile(rb"/rustc/|/rust/deps/")
+# Where the sources of Rust's own library are said to be: no directory that anything is built in. Where they are
+# installed, the compiler says their true place instead.
+_OWN, _INSTALLED = re.compile(rb"/rustc/|/rust/deps/"), re.compile(rb"/[^\0]*/lib/rustlib/src/rust/")
 DERIVED = (BUILD_ID, ".gnu_debuglink/crc", "/go-build-id/desc", ".rmeta/crate-hash", ".llvmbc/module-hash")
 
 
@@ -36,7 +37,8 @@ def either(change: Any) -> bytes:
 def under_root(change: Any, evidence: Any) -> Sure | None:
     """Claim a text whose paths become those of the other side when the directory that was built in is exchanged."""
     text = text_of(change)
-    root = evidence.shared.mapped(*text) if text and not all(map(_OWN.match, text)) else None
+    own = text and any(map(_OWN.match, text)) and not any(map(_INSTALLED.match, text))
+    root = evidence.shared.mapped(*text) if text and not own else None
     if root is None:
         return None
     return "suspected" if root in evidence.once(_kept) else "origin"
