@@ -18,8 +18,8 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 from executables import Mutation
 
-from reprodiff.formats.elf.go.pclntab import Table
-from reprodiff.formats.elf.machines import x86
+from reprodiff.formats.program.go.pclntab import Table
+from reprodiff.formats.program.machines import x86
 
 FILES = {
     "go.mod": "module example.org/tool\n\ngo 1.18\n",

@@ -11,9 +11,9 @@ import pytest
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf.go import buildinfo
-from reprodiff.formats.elf.go.lines import Lines
-from reprodiff.formats.elf.go.pclntab import Table, buckets
+from reprodiff.formats.program.go import buildinfo
+from reprodiff.formats.program.go.lines import Lines
+from reprodiff.formats.program.go.pclntab import Table, buckets
 from reprodiff.sources import Bytes
 
 needs_go = pytest.mark.skipif(not shutil.which("go"), reason="not installed: go")

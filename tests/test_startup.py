@@ -26,6 +26,7 @@ HEAVY = {
     "lz4",
     "magic",
     "multiprocessing",
+    "numpy",
     "pathlib",
     "subprocess",
     "tempfile",

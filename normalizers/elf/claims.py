@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from normalizers.patterns import Sure
-from reprodiff.formats.elf.names import STT_FILE
+from reprodiff.formats.program.names import STT_FILE
 from reprodiff.paths import is_source, paths
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
@@ -305,7 +305,7 @@ def wide_instructions(evidence: Any) -> tuple[int, int]:
     both = images(evidence)
     if both is None:
         return 0, 0
-    from reprodiff.formats.elf.machines.isa import wide
+    from reprodiff.formats.program.machines.isa import wide
 
     return wide(both[0]), wide(both[1])
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from normalizers.elf.claims import Claim, either, images, text_of, under_root
 from normalizers.patterns import Sure
-from reprodiff.formats.elf.go import buildinfo
-from reprodiff.formats.elf.go.pclntab import RECORD, go_program
+from reprodiff.formats.program.go import buildinfo
+from reprodiff.formats.program.go.pclntab import RECORD, go_program
 from reprodiff.paths import Root, applies, heads
 
 _SETTING = re.compile(rb"build\t(-?[\w.]+)=(.*)", re.DOTALL)

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from normalizers.elf.claims import images
 from normalizers.patterns import Sure
-from reprodiff.formats.elf.names import ET_REL, RELATIVE, SHT_RELA
+from reprodiff.formats.program.names import ET_REL, RELATIVE, SHT_RELA
 from reprodiff.rules import Rule
 
 ROWS_MIN, STRIDE_MAX, ROWS_MAX = 4, 256, 1 << 14

@@ -6,7 +6,7 @@ from typing import Any
 
 from normalizers.elf.claims import Claim, images, text_of
 from normalizers.patterns import Sure
-from reprodiff.formats.elf.names import EM_386, EM_X86_64
+from reprodiff.formats.program.names import EM_386, EM_X86_64
 
 _DATE = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?: [1-9]|[12]\d|3[01]) (?:19|20)\d\d"
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()

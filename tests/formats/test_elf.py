@@ -19,8 +19,8 @@ from reprodiff.errors import FormatError
 from reprodiff.formats import elf
 from reprodiff.formats.elf import hashes
 from reprodiff.formats.elf.image import Image
-from reprodiff.formats.elf.names import SHT_GNU_HASH, SHT_HASH
-from reprodiff.formats.elf.side import Side
+from reprodiff.formats.program.names import SHT_GNU_HASH, SHT_HASH
+from reprodiff.formats.program.side import Side
 from reprodiff.layout import emit
 from reprodiff.rewrite import Rulebook, rewrite
 from reprodiff.rules import Policy, Rules

@@ -10,8 +10,8 @@ import pytest
 from reprodiff.app import diff, diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats.elf.image import Image
-from reprodiff.formats.elf.machines import x86
-from reprodiff.formats.elf.machines.instructions import Marks
+from reprodiff.formats.program.machines import x86
+from reprodiff.formats.program.machines.instructions import Marks
 from reprodiff.sources import Bytes, open_file
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="not installed: gcc")

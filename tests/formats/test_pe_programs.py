@@ -11,11 +11,11 @@ import pytest
 
 from reprodiff.app import diff, diff_sources
 from reprodiff.budget import Budget
-from reprodiff.formats.elf.contents import _counts
 from reprodiff.formats.pe import literals
 from reprodiff.formats.pe.references import HIGHLOW, References, blocks
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.view import View
+from reprodiff.formats.program.contents import _counts
 from reprodiff.sources import Bytes
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "pe"

@@ -8,8 +8,11 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
-from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf.image import layout
+from reprodiff.formats.elf.references import version_fields
+from reprodiff.formats.elf.tables import Names, aligned, rows
+from reprodiff.formats.program.image import Program, Section, string
+from reprodiff.formats.program.names import (
     ADDRESS_TAGS,
     MACHINE_TAGS,
     RELATIVE,
@@ -19,11 +22,9 @@ from reprodiff.formats.elf.names import (
     STRING_TAGS,
     dynamic_name,
 )
-from reprodiff.formats.elf.references import version_fields
-from reprodiff.formats.elf.sequence import matched
-from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.tables import Names, aligned, rows
-from reprodiff.formats.elf.words import gather
+from reprodiff.formats.program.sequence import matched
+from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.words import gather
 
 
 def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
@@ -31,7 +32,7 @@ def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     left, right = both.left.image, both.right.image
     ones, twos = left.dynamic(both.left.data(pair.one)), right.dynamic(both.right.data(pair.two))
     names = Names(both, left.linked(pair.one), right.linked(pair.two))
-    table = left.layout.dynamic
+    table = layout(left.wide, left.order).dynamic
     runs = matched(_labels(ones, names.left), _labels(twos, names.right))
     pairs = [(i + k, j + k) for i, j, count in runs for k in range(count)]
     used = {i for i, _ in pairs}, {j for _, j in pairs}
@@ -88,7 +89,7 @@ def _labels(entries: list[tuple[int, int]], text: bytes) -> list[tuple[int, byte
     return [(tag, string(text, value) if tag in STRING_TAGS and tag == 1 else b"") for tag, value in entries]
 
 
-def _extent(image: Image, address: int) -> set[int]:
+def _extent(image: Program, address: int) -> set[int]:
     """Return the sizes of the section at an address, and with the one right behind it of the same kind."""
     found = {s.size for s in image.sections if s.alloc and s.addr == address}
     for section in image.sections:
@@ -140,7 +141,7 @@ def versions(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     order = aligned(both, table) or [(i, i) for i in range(min(len(a), len(b)))]
     numbers = _numbers(both)
     # The highest bit says that a symbol is hidden.
-    size = both.left.image.layout.symbol.size
+    size = layout(both.left.image.wide, both.left.image.order).symbol.size
     # What one side alone has goes with its symbol, which is told.
     whole = len(a) == table.one.size // size and len(b) == table.two.size // size
     good = whole and all(
@@ -199,8 +200,8 @@ def _reordered(both: Both, pair: Pair) -> bool:
 
 def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     """Compare version requirements or definitions: their names are offsets into the dynamic string table."""
-    from reprodiff.formats.elf import contents
-    from reprodiff.formats.elf.words import Differing
+    from reprodiff.formats.program import contents
+    from reprodiff.formats.program.words import Differing
 
     left, right = both.left.data(pair.one), both.right.data(pair.two)
     names = Names(both, both.left.image.linked(pair.one), both.right.image.linked(pair.two))

@@ -3,13 +3,13 @@
 import struct
 from typing import Any
 
-from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import SHT_GNU_HASH
+from reprodiff.formats.program.image import Program, Section, string
+from reprodiff.formats.program.names import SHT_GNU_HASH
 
 
 def holds(side: Any, section: Section) -> bool:
     """Tell whether every symbol is found under its name, and nothing else is in the table."""
-    image: Image = side.image
+    image: Program = side.image
     table = image.linked(section)
     names = image.linked(table) if table else None
     if table is None or names is None:
@@ -46,7 +46,7 @@ def sysv(name: bytes) -> int:
     return value
 
 
-def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
+def _gnu(image: Program, data: bytes, names: list[bytes]) -> bool:
     buckets, first, words, shift = struct.unpack_from(f"{image.order}4I", data)
     if 16 + words * image.word + 4 * buckets > len(data) or first > len(names):
         return False
@@ -71,7 +71,7 @@ def _gnu(image: Image, data: bytes, names: list[bytes]) -> bool:
     return made == data
 
 
-def _sysv(image: Image, data: bytes, names: list[bytes]) -> bool:
+def _sysv(image: Program, data: bytes, names: list[bytes]) -> bool:
     buckets, count = struct.unpack_from(f"{image.order}2I", data)
     if count != len(names):
         return False

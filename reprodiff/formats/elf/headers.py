@@ -4,8 +4,9 @@ from typing import Any
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.image import Image, Section, Segment
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf.image import Image
+from reprodiff.formats.program.image import Section, Segment
+from reprodiff.formats.program.names import (
     PT_GNU_RELRO,
     PT_LOAD,
     SHF_ALLOC,
@@ -17,7 +18,7 @@ from reprodiff.formats.elf.names import (
     SHT_NULL,
     SHT_SYMTAB,
 )
-from reprodiff.formats.elf.sides import Both, Pair
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.tree import Table
 
 # What fills up between objects for the sake of their alignment is shorter.
@@ -53,15 +54,14 @@ class Record:
                 self.put(field.name, False)
 
 
-def compare(walk: Walk, both: Both) -> None:
+def compare(walk: Walk, both: Both, left: Image, right: Image) -> None:
     """Compare all three header tables."""
-    _header(walk, both)
-    _segments(walk, both)
-    _sections(walk, both)
+    _header(walk, both, left, right)
+    _segments(walk, both, left, right)
+    _sections(walk, both, left, right)
 
 
-def _header(walk: Walk, both: Both) -> None:
-    left, right = both.left.image, both.right.image
+def _header(walk: Walk, both: Both, left: Image, right: Image) -> None:
     table = left.layout.header
     if walk.left.read(0, table.size) == walk.right.read(0, table.size):
         return
@@ -123,8 +123,7 @@ def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     )
 
 
-def _segments(walk: Walk, both: Both) -> None:
-    left, right = both.left.image, both.right.image
+def _segments(walk: Walk, both: Both, left: Image, right: Image) -> None:
     table = left.layout.segment
     if len(left.segments) != len(right.segments):
         _whole(
@@ -182,10 +181,9 @@ def _whole(walk: Walk, where: str, left: tuple[int, int], right: tuple[int, int]
     walk.put(where, (), one, two, RAW)
 
 
-def _sections(walk: Walk, both: Both) -> None:
-    left, right = both.left.image, both.right.image
+def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
     table = left.layout.section
-    names = both.by_index.get(_names_index(walk, both))
+    names = both.by_index.get(_names_index(walk, left))
     if walk.left.read(left.shoff, left.shoff + table.size) != walk.right.read(right.shoff, right.shoff + table.size):
         Record(walk, table, HEADER, (b"",), left.shoff, right.shoff).rest()
     for pair in both.pairs:
@@ -219,9 +217,9 @@ def _sections(walk: Walk, both: Both) -> None:
                 )
 
 
-def _names_index(walk: Walk, both: Both) -> int:
-    field = both.left.image.layout.header.by_name["e_shstrndx"]
-    return int.from_bytes(walk.left.read(field.start, field.stop), _order(both.left.image.order))
+def _names_index(walk: Walk, image: Image) -> int:
+    field = image.layout.header.by_name["e_shstrndx"]
+    return int.from_bytes(walk.left.read(field.start, field.stop), _order(image.order))
 
 
 def _loaded(image: Image, section: Section) -> bool:

@@ -1,94 +1,25 @@
-"""The headers of an ELF file (System V gABI, chapter 4 and 5): sections, segments, and the bytes of either."""
+"""The headers of an ELF file (System V gABI, chapter 4 and 5): what it says of its sections and segments."""
 
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from reprodiff.budget import Budget
-from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX, name_text
+from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf.compressed import inflate
+from reprodiff.formats.program.image import Section, Segment, string
+from reprodiff.formats.program.names import (
     PT_LOAD,
     SHF_ALLOC,
-    SHF_COMPRESSED,
-    SHF_EXECINSTR,
-    SHF_MERGE,
-    SHF_STRINGS,
     SHN_XINDEX,
     SHT_NOBITS,
     SHT_NULL,
-    SHT_STRTAB,
 )
 from reprodiff.sources import Source
 from reprodiff.tree import Field, Role, Table
 
 MAGIC = b"\x7fELF"
-# Names are read up to here: an endless string is cut, not followed.
-NAME_MAX = 1 << 16
-
-
-class Section(NamedTuple):
-    """A section header with its name; addresses, offsets and sizes in bytes."""
-
-    number: int
-    name: bytes
-    type: int
-    flags: int
-    addr: int
-    offset: int
-    size: int
-    link: int
-    info: int
-    align: int
-    entsize: int
-
-    @property
-    def stored(self) -> int:
-        """How many bytes of the file it has."""
-        return 0 if self.type in {SHT_NOBITS, SHT_NULL} else self.size
-
-    @property
-    def place(self) -> int:
-        """Its address as a signed number of 64 bits, for arithmetic over arrays: that of a kernel is negative."""
-        return self.addr - (1 << 64) if self.addr >> 63 else self.addr
-
-    @property
-    def alloc(self) -> bool:
-        return bool(self.flags & SHF_ALLOC)
-
-    @property
-    def code(self) -> bool:
-        return bool(self.flags & SHF_EXECINSTR)
-
-    @property
-    def compressed(self) -> bool:
-        return bool(self.flags & SHF_COMPRESSED)
-
-    @property
-    def strings(self) -> bool:
-        """Whether it is nothing but NUL-terminated strings of bytes, referred to by offset."""
-        merged = SHF_MERGE | SHF_STRINGS
-        # A linker that merges strings among other constants keeps the flags, but gives no size of an entry.
-        single = self.entsize == 1 or (self.entsize == 0 and not self.alloc)
-        return self.type == SHT_STRTAB or (self.flags & merged == merged and single)
-
-    @property
-    def label(self) -> str:
-        """Its name as a step of a path."""
-        return name_text(self.name).replace("/", "|").replace("[", "(") or "section"
-
-
-class Segment(NamedTuple):
-    """A program header."""
-
-    type: int
-    flags: int
-    offset: int
-    vaddr: int
-    paddr: int
-    filesz: int
-    memsz: int
-    align: int
 
 
 class Layout(NamedTuple):
@@ -269,6 +200,14 @@ class Image:
         """Return the stored bytes of a section."""
         return self.source.read(section.offset, section.offset + section.stored)
 
+    def decoded(self, section: Section, budget: Budget) -> Source:
+        """Return what a compressed section holds. Raises FormatError for an unknown compression, and where it is damaged."""
+        start = section.offset + self.layout.chdr.size
+        kind = struct.unpack(f"{self.order}I", self.source.read(section.offset, section.offset + 4))[0]
+        if kind not in {1, 2} or start >= section.offset + section.size:
+            raise FormatError(f"compression {kind} of a section")
+        return inflate(self.source, start, section.offset + section.size, kind)(budget)
+
     def linked(self, section: Section) -> Section | None:
         """Return the section that sh_link names: the string table of a symbol table, the symbols of relocations."""
         return self.sections[section.link] if 0 < section.link < len(self.sections) else None
@@ -301,11 +240,3 @@ class Image:
                 return
             yield at, desc, desc + descsz, kind, data[at + 12 : at + 12 + namesz].rstrip(b"\0")
             at = min(desc + (descsz + step - 1) // step * step, len(data))
-
-
-def string(table: bytes, offset: int) -> bytes:
-    """Return the NUL-terminated string at an offset; b'' beyond the end, cut where it is too long."""
-    if offset >= len(table):
-        return b""
-    stop = table.find(b"\0", offset, offset + NAME_MAX)
-    return table[offset : stop if stop >= 0 else min(len(table), offset + NAME_MAX)]

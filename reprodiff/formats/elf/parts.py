@@ -1,17 +1,18 @@
 """The parts of an ELF file as a tree: headers, sections by what they hold, what lies between and behind them."""
 
 import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
-from reprodiff.budget import Budget
 from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX, TEXT, Codec
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf.dwarf import frames, unit_head, units
-from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf.compressed import inflate
+from reprodiff.formats.elf.image import Image
+from reprodiff.formats.elf.references import search_paths
+from reprodiff.formats.program.dwarf import frames, unit_head, units
+from reprodiff.formats.program.image import Section, string
+from reprodiff.formats.program.names import (
     NOTES,
     PT_LOAD,
     SHT_DYNAMIC,
@@ -29,16 +30,12 @@ from reprodiff.formats.elf.names import (
     SHT_SYMTAB,
     dynamic_name,
 )
-from reprodiff.formats.elf.references import search_paths
-from reprodiff.formats.qtresources import WIDE
-from reprodiff.sources import Source, chunks, spool
+from reprodiff.formats.qtresources import SECTIONS, WIDE
+from reprodiff.sources import Source, chunks
 from reprodiff.tree import Closed, Content, Field, Group, Leaf, Node, Record, Refs, Role, Table, listed
 
 # A table with more entries than this is one leaf: no walk over a tree should pay for a million symbols.
 ENTRIES_MAX = 1 << 15
-PIECE = 1 << 20
-# Data that Qt's compiled resources may lie in.
-RESOURCES = (b".rodata", b".data", b".qtmimedatabase")
 
 
 def zeros(raw: bytes, _refs: Refs) -> bytes:
@@ -157,7 +154,7 @@ def _parts(image: Image, section: Section) -> list[Node]:
     if section.strings or section.name in {b".modinfo", b".comment", b".GCC.command.line"}:
         return _strings(image, section)
     part = _BY_TYPE.get(section.type) or _BY_NAME.get(section.name)
-    if part is None and section.name.startswith(RESOURCES):
+    if part is None and section.name.startswith(SECTIONS):
         return _resources(image, section)
     return part(image, section) if part else []
 
@@ -348,44 +345,6 @@ def _frames(image: Image, section: Section) -> list[Node]:
             return []
         nodes.append(Leaf(names.get(pointer, "fde"), section.offset + start, section.offset + stop))
     return nodes
-
-
-def inflate(source: Source, start: int, stop: int, kind: int) -> Callable[[Budget], Source]:
-    """Return how to open compressed debug information: kind 1 zlib, 2 zstd (gABI, Section Compression)."""
-
-    def unzlib() -> Iterator[bytes]:
-        decoder = zlib.decompressobj()
-        for piece in chunks(source, start, stop):
-            rest = piece
-            while rest and not decoder.eof:
-                try:
-                    yield decoder.decompress(rest, PIECE)
-                except zlib.error as error:
-                    raise FormatError(f"compressed debug information is damaged ({error})") from error
-                rest = decoder.unconsumed_tail
-        if not decoder.eof:
-            raise FormatError("compressed debug information is cut off")
-
-    def open_zstd(budget: Budget) -> Source:
-        from reprodiff import formats
-        from reprodiff.sources import Slice
-        from reprodiff.tree import leaves, open_content
-
-        inner = Slice(source, start, stop)
-        entry = next(found for found in formats.FORMATS if found.name == "zstd")
-        payloads = [leaf for _path, leaf in leaves(formats.parse(entry, inner, budget)) if leaf.content is not None]
-        return spool((piece for leaf in payloads for piece in chunks(open_content(inner, leaf, budget))), budget)
-
-    return open_zstd if kind == 2 else lambda budget: spool(unzlib(), budget)
-
-
-def decoded(image: Image, section: Section) -> Callable[[Budget], Source]:
-    """Return how to open a compressed section. Raises FormatError for an unknown compression."""
-    start = section.offset + image.layout.chdr.size
-    kind = struct.unpack(f"{image.order}I", image.source.read(section.offset, section.offset + 4))[0]
-    if kind not in {1, 2} or start >= section.offset + section.size:
-        raise FormatError(f"compression {kind} of a section")
-    return inflate(image.source, start, section.offset + section.size, kind)
 
 
 def _compressed(image: Image, section: Section) -> list[Node]:

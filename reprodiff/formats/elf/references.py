@@ -2,8 +2,9 @@
 
 import struct
 
-from reprodiff.formats.elf.image import Image, Section
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf.image import Image
+from reprodiff.formats.program.image import Section
+from reprodiff.formats.program.names import (
     DT_RPATH,
     DT_RUNPATH,
     SHT_DYNAMIC,

@@ -11,8 +11,9 @@ import numpy as np
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf.image import layout
+from reprodiff.formats.program.image import Program, Section, string
+from reprodiff.formats.program.names import (
     EM_386,
     EM_S390,
     EM_X86_64,
@@ -28,9 +29,9 @@ from reprodiff.formats.elf.names import (
     STT_SECTION,
     STT_TLS,
 )
-from reprodiff.formats.elf.pieces import Pieces, identity
-from reprodiff.formats.elf.sequence import matched
-from reprodiff.formats.elf.sides import Both, Pair, at_symbol
+from reprodiff.formats.program.pieces import Pieces, identity
+from reprodiff.formats.program.sequence import matched
+from reprodiff.formats.program.sides import Both, Pair, at_symbol
 from reprodiff.spans import differing
 
 # What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
@@ -45,7 +46,7 @@ DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 EACH_MAX = 32
 
 
-def rows(data: bytes, image: Image, kind: str) -> Any:
+def rows(data: bytes, image: Program, kind: str) -> Any:
     """Return a table as a structured array; kind: "symbol", "rel" or "rela"."""
     order, wide = image.order, image.wide
     word = f"{order}u8" if wide else f"{order}u4"
@@ -192,7 +193,7 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         | ((indexes[x["st_shndx"]] != y["st_shndx"]) & (x["st_value"] == y["st_value"])),
     }
     good["st_size"] = (x["st_size"] == y["st_size"]) | _sizes(both, x, y, good["st_value"])
-    table = left.layout.symbol
+    table = layout(left.wide, left.order).symbol
     starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
 
     def label(index: int) -> bytes:
@@ -371,14 +372,15 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     left, right = both.left.image, both.right.image
     kind = "rela" if pair.one.type == SHT_RELA else "rel"
     a, b = rows(both.left.data(pair.one), left, kind), rows(both.right.data(pair.two), right, kind)
-    table = left.layout.rela if kind == "rela" else left.layout.rel
+    records = layout(left.wide, left.order)
+    table = records.rela if kind == "rela" else records.rel
     shift = np.uint64(32 if left.wide else 8)
     links = left.linked(pair.one), right.linked(pair.two)
     symbols_pair = both.by_index.get(links[0].number) if links[0] else None
     mapped: Any = None
     if symbols_pair is not None:
         order = aligned(both, symbols_pair)
-        count = len(both.left.data(symbols_pair.one)) // left.layout.symbol.size
+        count = len(both.left.data(symbols_pair.one)) // records.symbol.size
         mapped = np.arange(count) if order is None else np.full(count, -1, np.int64)
         if order:
             for i, j in order:

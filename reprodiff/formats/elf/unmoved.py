@@ -7,9 +7,9 @@ import numpy as np
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.names import ET_EXEC, SHF_WRITE
-from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.words import gather
+from reprodiff.formats.program.names import ET_EXEC, SHF_WRITE
+from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.words import gather
 
 SHOWN_MAX = 64
 # Entries that a table has at least.

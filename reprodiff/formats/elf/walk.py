@@ -8,11 +8,14 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import contents, dynamic, headers, tables
-from reprodiff.formats.elf.go import buildinfo
-from reprodiff.formats.elf.go.pclntab import RECORD
-from reprodiff.formats.elf.image import Image, Section, string
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.elf import dynamic, headers, tables
+from reprodiff.formats.elf.image import Image
+from reprodiff.formats.elf.unmoved import unmoved
+from reprodiff.formats.program import contents
+from reprodiff.formats.program.go import buildinfo
+from reprodiff.formats.program.go.pclntab import RECORD
+from reprodiff.formats.program.image import Section, string
+from reprodiff.formats.program.names import (
     DT_RPATH,
     DT_RUNPATH,
     SHT_DYNAMIC,
@@ -30,9 +33,8 @@ from reprodiff.formats.elf.names import (
     SHT_SYMTAB,
     dynamic_name,
 )
-from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.turned import Turned, ordered
-from reprodiff.formats.elf.unmoved import unmoved
+from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.turned import Turned, ordered
 from reprodiff.sources import Source
 from reprodiff.tree import Group, Leaf, Node, children
 
@@ -73,7 +75,7 @@ def _compare(walk: Walk, left: Group, right: Group) -> None:
     two: Image = right.info
     both = Both(one, two, walk.budget)
     nodes = children(left), children(right)
-    headers.compare(walk, both)
+    headers.compare(walk, both, one, two)
     shown = [{id(n.info) for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]
     groups = [
         {n.info.number: n for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes
@@ -154,7 +156,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
 def _read(name: bytes) -> Callable[[Walk, Both, str, contents.Stream], bool]:
     """Return what compares a section of a compiler's own; it says False where that is laid out otherwise."""
     found: Callable[[Walk, Both, str, contents.Stream], bool] = import_module(
-        f"reprodiff.formats.elf.rust.{_READ[name]}"
+        f"reprodiff.formats.program.rust.{_READ[name]}"
     ).compare
     return found
 

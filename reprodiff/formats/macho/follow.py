@@ -7,15 +7,15 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import contents
-from reprodiff.formats.elf.inside import Inside, filling, grown
-from reprodiff.formats.elf.sides import Pair
-from reprodiff.formats.elf.turned import Turned, ordered
-from reprodiff.formats.elf.words import Differing
 from reprodiff.formats.macho.sides import MachoBoth, decide
 from reprodiff.formats.macho.signature import holds
 from reprodiff.formats.macho.symbols import Symbols, entries, pairs
 from reprodiff.formats.macho.view import N_FUN, N_SECT, N_STAB, N_TYPE, View
+from reprodiff.formats.program import contents
+from reprodiff.formats.program.inside import Inside, filling, grown
+from reprodiff.formats.program.sides import Pair
+from reprodiff.formats.program.turned import Turned, ordered
+from reprodiff.formats.program.words import Differing
 from reprodiff.tree import Group, Node, Record, children, step
 
 WHERE = "macho/section[*]"

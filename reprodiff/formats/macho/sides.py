@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 
 from reprodiff.budget import Budget
-from reprodiff.formats.elf import debug
-from reprodiff.formats.elf.code import follow
-from reprodiff.formats.elf.machines import x86
-from reprodiff.formats.elf.names import EM_X86_64
-from reprodiff.formats.elf.pieces import Pieces, Symbol, identity
-from reprodiff.formats.elf.pointers import jump_tables
-from reprodiff.formats.elf.side import Side
-from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.words import Addresses, Differing
 from reprodiff.formats.macho.view import N_SECT, N_STAB, N_TYPE, View
+from reprodiff.formats.program import debug
+from reprodiff.formats.program.code import follow
+from reprodiff.formats.program.machines import x86
+from reprodiff.formats.program.names import EM_X86_64
+from reprodiff.formats.program.pieces import Pieces, Symbol, identity
+from reprodiff.formats.program.pointers import jump_tables
+from reprodiff.formats.program.side import Side
+from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.words import Addresses, Differing
 
 HEADERS = 32
 
@@ -23,7 +23,7 @@ class MachoSide(Side):
     """One file."""
 
     def __init__(self, view: View, budget: Budget) -> None:
-        super().__init__(view, budget)  # type: ignore[arg-type]
+        super().__init__(view, budget)
         self.view = view
 
     @property
@@ -66,7 +66,7 @@ class MachoBoth(Both):
     right: MachoSide
 
     def __init__(self, left: View, right: View, budget: Budget) -> None:
-        super().__init__(left, right, budget)  # type: ignore[arg-type]
+        super().__init__(left, right, budget)
         self.left, self.right = MachoSide(left, budget), MachoSide(right, budget)
 
     def _arrange(self) -> None:

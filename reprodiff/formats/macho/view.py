@@ -7,9 +7,9 @@ that they have there.
 from typing import NamedTuple
 
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf.flat import Flat
-from reprodiff.formats.elf.image import Layout, Section, Segment, layout, string
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.program.flat import Flat
+from reprodiff.formats.program.image import Section, Segment, string
+from reprodiff.formats.program.names import (
     EM_386,
     EM_AARCH64,
     EM_X86_64,
@@ -74,7 +74,6 @@ class View(Flat):
             raise FormatError("a machine whose addresses are not followed")
         self.machine = MACHINES[cpu]
         self.type = ET_DYN
-        self.layout: Layout = layout(self.wide, self.order)
         self.sections = [Section(0, b"", SHT_NULL, *[0] * 8)]
         self.parts: list[Part] = []
         self.moves: list[tuple[int, int]] = [(0, 0)]

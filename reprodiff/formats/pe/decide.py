@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.elf import debug
-from reprodiff.formats.elf.code import follow
-from reprodiff.formats.elf.machines import x86
-from reprodiff.formats.elf.names import EM_386, EM_X86_64, ET_REL, SHF_WRITE
-from reprodiff.formats.elf.pointers import jump_tables
-from reprodiff.formats.elf.sides import Pair
-from reprodiff.formats.elf.words import Check, Differing, gather
 from reprodiff.formats.pe.sides import PeBoth
+from reprodiff.formats.program import debug
+from reprodiff.formats.program.code import follow
+from reprodiff.formats.program.machines import x86
+from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_REL, SHF_WRITE
+from reprodiff.formats.program.pointers import jump_tables
+from reprodiff.formats.program.sides import Pair
+from reprodiff.formats.program.words import Check, Differing, gather
 
 EMPTY = np.zeros(0, np.int64)
 # Relocations of objects by what they put into 4 bytes: an address, a distance, an offset in a section; and into 8.

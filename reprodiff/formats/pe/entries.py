@@ -7,14 +7,14 @@ import numpy as np
 
 from reprodiff.codecs import LE, LE_HEX, RAW, TEXT
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.contents import key_of
-from reprodiff.formats.elf.names import ET_REL
-from reprodiff.formats.elf.pieces import Pieces, strings
-from reprodiff.formats.elf.sequence import matched
 from reprodiff.formats.pe import literals
 from reprodiff.formats.pe.decide import relocations
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.view import C_FILE, C_WEAK, FUNCTION, SYMBOL, Entry
+from reprodiff.formats.program.contents import key_of
+from reprodiff.formats.program.names import ET_REL
+from reprodiff.formats.program.pieces import Pieces, strings
+from reprodiff.formats.program.sequence import matched
 from reprodiff.spans import Span
 
 WHERE = "pe/symbols/symbol[*]"

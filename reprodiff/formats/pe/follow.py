@@ -7,13 +7,6 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import contents
-from reprodiff.formats.elf.inside import Inside, filling
-from reprodiff.formats.elf.names import EM_386, ET_REL
-from reprodiff.formats.elf.pieces import Pieces
-from reprodiff.formats.elf.sides import Pair, at_symbol
-from reprodiff.formats.elf.turned import Turned, ordered
-from reprodiff.formats.elf.words import Differing
 from reprodiff.formats.pe import entries
 from reprodiff.formats.pe.decide import decide, stale
 from reprodiff.formats.pe.heads import headers, optional
@@ -21,6 +14,13 @@ from reprodiff.formats.pe.references import DIR64, HIGHLOW, RELOCATIONS, blocks
 from reprodiff.formats.pe.sides import PeBoth, Span
 from reprodiff.formats.pe.twins import twins
 from reprodiff.formats.pe.view import View
+from reprodiff.formats.program import contents
+from reprodiff.formats.program.inside import Inside, filling
+from reprodiff.formats.program.names import EM_386, ET_REL
+from reprodiff.formats.program.pieces import Pieces
+from reprodiff.formats.program.sides import Pair, at_symbol
+from reprodiff.formats.program.turned import Turned, ordered
+from reprodiff.formats.program.words import Differing
 from reprodiff.tree import Group, Leaf, Node, Record, children, step
 
 # Fields that hold an address relative to the base.

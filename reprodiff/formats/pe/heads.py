@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from reprodiff.formats.elf.inside import grown
-from reprodiff.formats.elf.sides import Pair
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.twins import twins
 from reprodiff.formats.pe.view import CODE, DATA, EXECUTE, ZEROS, View
+from reprodiff.formats.program.inside import grown
+from reprodiff.formats.program.sides import Pair
 from reprodiff.tree import Group, Record, children, step
 
 OPTIONAL = "pe/optional"

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.elf.image import Section
-from reprodiff.formats.elf.names import EM_386, EM_AARCH64, EM_X86_64
-from reprodiff.formats.elf.words import gather
 from reprodiff.formats.pe.view import View
+from reprodiff.formats.program.image import Section
+from reprodiff.formats.program.names import EM_386, EM_AARCH64, EM_X86_64
+from reprodiff.formats.program.words import gather
 
 EXPORT, IMPORT, EXCEPTION, RELOCATIONS = 0, 1, 3, 5
 HIGHLOW, DIR64 = 3, 10

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from reprodiff.budget import Budget
-from reprodiff.formats.elf.anchors import refine
-from reprodiff.formats.elf.image import Section
-from reprodiff.formats.elf.links import from_frames, within
-from reprodiff.formats.elf.names import ET_REL, SHF_WRITE
-from reprodiff.formats.elf.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
-from reprodiff.formats.elf.side import Side
-from reprodiff.formats.elf.sides import Both, Pair
-from reprodiff.formats.elf.words import Addresses, gather
 from reprodiff.formats.pe.references import References
 from reprodiff.formats.pe.view import C_EXT, C_FILE, C_STAT, C_WEAK, View
+from reprodiff.formats.program.anchors import refine
+from reprodiff.formats.program.image import Section
+from reprodiff.formats.program.links import from_frames, within
+from reprodiff.formats.program.names import ET_REL, SHF_WRITE
+from reprodiff.formats.program.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
+from reprodiff.formats.program.side import Side
+from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.words import Addresses, gather
 
 Span = tuple[int, int]
 # Stands for a byte of an address, whatever it is, where data is aligned by content.
@@ -32,7 +32,7 @@ class PeSide(Side):
     """One file. references: where it says that addresses are."""
 
     def __init__(self, view: View, budget: Budget) -> None:
-        super().__init__(view, budget)  # type: ignore[arg-type]
+        super().__init__(view, budget)
         self.view = view
         self.references_of = References(view)
         self._handled: Any = None
@@ -176,7 +176,7 @@ class PeBoth(Both):
     right: PeSide
 
     def __init__(self, left: View, right: View, budget: Budget) -> None:
-        super().__init__(left, right, budget)  # type: ignore[arg-type]
+        super().__init__(left, right, budget)
         self.left, self.right = PeSide(left, budget), PeSide(right, budget)
         self.base = left.base, right.base
         self.described: dict[int, list[tuple[Span, Span]]] = {}

@@ -8,9 +8,10 @@ import struct
 from typing import NamedTuple
 
 from reprodiff.errors import FormatError
-from reprodiff.formats.elf.flat import Flat
-from reprodiff.formats.elf.image import NAME_MAX, Layout, Section, Segment, layout, string
-from reprodiff.formats.elf.names import (
+from reprodiff.formats.pe.coff import SECTION_HEADER
+from reprodiff.formats.program.flat import Flat
+from reprodiff.formats.program.image import NAME_MAX, Section, Segment, string
+from reprodiff.formats.program.names import (
     EM_386,
     EM_AARCH64,
     EM_X86_64,
@@ -26,7 +27,6 @@ from reprodiff.formats.elf.names import (
     SHT_NULL,
     SHT_PROGBITS,
 )
-from reprodiff.formats.pe.coff import SECTION_HEADER
 from reprodiff.sources import Source
 
 MACHINES = {0x14C: EM_386, 0x8664: EM_X86_64, 0xAA64: EM_AARCH64}
@@ -96,7 +96,6 @@ class View(Flat):
         self.optional = at + HEADER
         self.wide = self.machine != EM_386
         self.word = 8 if self.wide else 4
-        self.layout: Layout = layout(self.wide, self.order)
         self.base = self.entry = 0
         self.alignments = 1, 1
         self.directories: list[tuple[int, int]] = []

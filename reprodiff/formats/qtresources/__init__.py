@@ -24,6 +24,8 @@ MOST_DEPTH = 128
 # Characters of all paths of a tree: names may be shared, so that the tree's size does not bound them.
 MOST_TEXT = 1 << 24
 C_LANGUAGE = 1
+# Sections of a program that they may lie in: what their names begin with.
+SECTIONS = (b".rodata", b".data", b".qtmimedatabase")
 
 
 def milliseconds(value: float, _size: int = 8) -> bytes:
