@@ -6,13 +6,11 @@ from typing import NamedTuple
 # A path in a text: from a slash that nothing of a name stands before, or an option's letter alone (`-I/usr`).
 PATH = re.compile(rb"(?:(?<![\w.~/+-])|(?<=[\s\"'=,]-[A-Za-z]))/[^\0-\x20\"'`<>|;:,()\[\]{}=\\]+")
 # Directories of the system that no build is done in: a change of these is one of configuration.
-SYSTEM = re.compile(rb"^/(?:etc|usr|bin|sbin|lib\w*|opt|dev|proc|sys|run|boot|var)(?:/|$)")
-BUILT_IN_SYSTEM = re.compile(
-    rb"^/(?:usr/(?:src|local/src|obj)|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/"
-)
+SYSTEM = rb"/(?:etc|usr|bin|sbin|lib\w*|opt|dev|proc|sys|run|boot|var)(?:/|$)"
+BUILT_IN_SYSTEM = rb"/(?:usr/(?:src|local/src|obj)|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/"
 
 
-_SOURCE = re.compile(
+_SOURCE = (
     rb"\.(?:c|cc|cpp|cxx|c\+\+|h|hh|hpp|hxx|inl|inc|ipp|tcc|m|mm|s|S|asm|rs|go|swift|d|di|f|f90|F90|f95|adb|ads|pas|pp|hs|ml|mli|nim|zig|"
     rb"cs|java|kt|scala|vala|y|l|yy|ll|moc|qrc|ui|gcda|gcno|dwo|o|pb\.cc|proto|cu|cl)$"
 )
@@ -53,9 +51,9 @@ def applies(root: Root, left: bytes, right: bytes) -> bool:
 
 def system(path: bytes) -> bool:
     """Tell whether a path lies in a directory of the system, where nothing is built."""
-    return bool(SYSTEM.match(path)) and not BUILT_IN_SYSTEM.match(path + b"/")
+    return bool(re.match(SYSTEM, path)) and not re.match(BUILT_IN_SYSTEM, path + b"/")
 
 
 def is_source(path: bytes) -> bool:
     """Tell whether a path ends as a source file's name does, or as what a compiler makes beside it."""
-    return bool(_SOURCE.search(path))
+    return bool(re.search(_SOURCE, path))

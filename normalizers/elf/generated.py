@@ -22,8 +22,9 @@ WHY = {
 BYTES_MIN = 64
 # So many functions do not change by a change of one line; so many texts may.
 FUNCTIONS_MIN, TEXTS_MAX = 8, 4
-# Functions of the C library that compilers call, or leave out, on their own; and what linkers define.
-BUILTIN = re.compile(
+# Functions of the C library that compilers call, or leave out, on their own; and what linkers define. Few pairs need it:
+# compiled for the first of them.
+BUILTIN = (
     rb"_*(?:mem(?:cpy|move|set|cmp|chr|pcpy)|bcmp|bzero|st[rp]n?(?:cpy|cat|len|chr|rchr|cmp|spn|cspn|pbrk|str|dup)|"
     rb"f?(?:put[cs]|write|putchar|print)\w*|v?s?n?printf|putchar|puts|abort|floorf?|ceilf?|truncf?|rintf?|roundf?|"
     rb"nearbyintf?|sqrtf?|fmaf?|exp2f?|pow[if]?|ldexpf?|sincosf?|sin|cos|longjmp|\w+_chk|stack_chk_fail|tls_get_addr|"
@@ -151,7 +152,7 @@ def _regenerated(evidence: Any) -> bool:
     changes = evidence.comparison.changes
     if both is None or any(SPOKEN.match(where) for where in changes):
         return False
-    if any(not BUILTIN.fullmatch(key) for c in changes.get("elf/.dynsym/symbol[*]", ()) for key in c.keys):
+    if any(not re.fullmatch(BUILTIN, key) for c in changes.get("elf/.dynsym/symbol[*]", ()) for key in c.keys):
         return False
     if len(changes.get("elf/.debug_str/string[*]", ())) > TEXTS_MAX:
         return False
@@ -228,7 +229,7 @@ def _in_names(change: Any, evidence: Any) -> bool:
 def _called(change: Any) -> bool:
     """Tell whether names are such that compilers call or linkers define them on their own."""
     names = [side.rstrip(b"\0") for side in (change.left, change.right) if side is not None]
-    return all(BUILTIN.fullmatch(name) or VERSION.fullmatch(name) for name in names)
+    return all(re.fullmatch(BUILTIN, name) or VERSION.fullmatch(name) for name in names)
 
 
 def chosen(where: str, change: Any, evidence: Any) -> bool:
@@ -237,11 +238,11 @@ def chosen(where: str, change: Any, evidence: Any) -> bool:
         if where.startswith("elf/.debug_"):
             return bool(evidence.once(_other_flags) or evidence.once(_compressed))
         if where.endswith("/symbol[*]") or "/symbol[*]/" in where:
-            return all(BUILTIN.fullmatch(key) for key in change.keys)
+            return all(re.fullmatch(BUILTIN, key) for key in change.keys)
         return where.startswith(LAYOUT) and not SPOKEN.match(where)
     if where.startswith("elf/.dynsym"):
         one_sided = where == "elf/.dynsym/symbol[*]"
-        return not one_sided or all(BUILTIN.fullmatch(key) for key in change.keys)
+        return not one_sided or all(re.fullmatch(BUILTIN, key) for key in change.keys)
     if where.startswith("elf/.dynstr"):
         return where.endswith("/string[*]") and (_called(change) or _in_names(change, evidence))
     if where.startswith("elf/.dynamic"):

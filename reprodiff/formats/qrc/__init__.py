@@ -73,9 +73,9 @@ class Layout(NamedTuple):
     trees: dict[str, tuple[int, list[Item], list[bytes]]]
 
 
-def probe(head: bytes, source: Source) -> bool:
+def probe(_head: bytes, source: Source) -> bool:
     """Tell whether a text is rcc's, and its tree and names hold together; whatever else it is, is text."""
-    if b"esource object code" not in head or source.size > MOST:
+    if source.size > MOST:
         return False
     try:
         _read(source.read(0, source.size))
