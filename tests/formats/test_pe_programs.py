@@ -12,8 +12,8 @@ import pytest
 from reprodiff.app import diff, diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats.pe import literals
+from reprodiff.formats.pe.maps import sides as sides_of
 from reprodiff.formats.pe.references import HIGHLOW, References, blocks
-from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.view import View
 from reprodiff.formats.program.contents import _counts
 from reprodiff.sources import Bytes
@@ -93,7 +93,7 @@ def test_no_mutation_is_explained(case):
 def moved(case):
     """Words that follow: (offset on the right, what stands on the left)."""
     left, right = sides(case)
-    both = PeBoth(View(Bytes(left)), View(Bytes(right)), Budget())
+    both = sides_of(View(Bytes(left)), View(Bytes(right)), Budget())
     word = both.left.image.word
     for pair in both.pairs:
         one, two = pair.one, pair.two
@@ -189,7 +189,7 @@ def test_sections_beyond_what_loads_are_left_to_the_tree():
 def test_pieces_cover_both_sides():
     for case in MOVED:
         left, right = sides(case)
-        both = PeBoth(View(Bytes(left)), View(Bytes(right)), Budget())
+        both = sides_of(View(Bytes(left)), View(Bytes(right)), Budget())
         for pair in both.pairs:
             pieces = both.pieces(pair)
             seen = [np.zeros(size, np.int64) for size in (pair.one.size, pair.two.size)]

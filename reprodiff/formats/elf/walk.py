@@ -10,6 +10,7 @@ from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf import dynamic, headers, tables
 from reprodiff.formats.elf.image import Image
+from reprodiff.formats.elf.maps import sides
 from reprodiff.formats.elf.unmoved import unmoved
 from reprodiff.formats.program import contents
 from reprodiff.formats.program.go import buildinfo
@@ -73,7 +74,7 @@ def compare(walk: Walk, left: Group, right: Group) -> None:
 def _compare(walk: Walk, left: Group, right: Group) -> None:
     one: Image = left.info
     two: Image = right.info
-    both = Both(one, two, walk.budget)
+    both = sides(one, two, walk.budget)
     nodes = children(left), children(right)
     headers.compare(walk, both, one, two)
     shown = [{id(n.info) for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]

@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
-from reprodiff.formats.macho.sides import MachoBoth, decide
+from reprodiff.formats.macho.sides import MachoBoth, decide, sides
 from reprodiff.formats.macho.signature import holds
 from reprodiff.formats.macho.symbols import Symbols, entries, pairs
 from reprodiff.formats.macho.view import N_FUN, N_SECT, N_STAB, N_TYPE, View
@@ -53,7 +53,7 @@ def compare(walk: Walk, left: Group, right: Group) -> bool:
 def _compare(
     walk: Any, roots: tuple[Group, Group], found: tuple[View, View], tables: tuple[Symbols, Symbols] | None
 ) -> None:
-    both = MachoBoth(*found, walk.budget)
+    both = sides(*found, walk.budget)
     places = [{s.offset: s.number for s in view.sections if s.stored} for view in found]
     for first, second in pairs(*roots).values():
         walk.budget.check_time()

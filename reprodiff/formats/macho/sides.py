@@ -6,14 +6,14 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.formats.macho.view import N_SECT, N_STAB, N_TYPE, View
-from reprodiff.formats.program import debug
+from reprodiff.formats.program import debug, maps
 from reprodiff.formats.program.code import follow
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import EM_X86_64
 from reprodiff.formats.program.pieces import Pieces, Symbol, identity
 from reprodiff.formats.program.pointers import jump_tables
 from reprodiff.formats.program.side import Side
-from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.sides import Both, Makers, Pair
 from reprodiff.formats.program.words import Addresses, Differing
 
 HEADERS = 32
@@ -65,25 +65,28 @@ class MachoBoth(Both):
     left: MachoSide
     right: MachoSide
 
-    def __init__(self, left: View, right: View, budget: Budget) -> None:
-        super().__init__(left, right, budget)
-        self.left, self.right = MachoSide(left, budget), MachoSide(right, budget)
 
-    def _arrange(self) -> None:
-        for pair in self._code():
-            pair.pieces(self.left, self.right)
+def sides(left: View, right: View, budget: Budget) -> MachoBoth:
+    """Put two files side by side."""
+    return MachoBoth(MachoSide(left, budget), MachoSide(right, budget), Makers(pieces, addresses, maps.go))
 
-    @property
-    def addresses(self) -> Addresses:
-        """The map of all that is loaded, with the headers before it."""
-        if self._addresses is None:
-            loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
-            parts = [(p.one.addr, p.one.size, p.two.addr, p.two.size, self.pieces(p)) for p in loaded]
-            bases = self.left.view.base, self.right.view.base
-            if all(part[0] >= bases[0] + HEADERS for part in parts):
-                parts.append((bases[0], HEADERS, bases[1], HEADERS, Pieces(identity(HEADERS, HEADERS))))
-            self._addresses = Addresses(parts)
-        return self._addresses
+
+def pieces(both: MachoBoth, pair: Pair) -> None:
+    """Make the map of a section pair."""
+    if pair.one.alloc and not both.begun:
+        both.begun = True
+        maps.code(both)
+    maps.pieces(both, pair)
+
+
+def addresses(both: MachoBoth) -> Addresses:
+    """Return the map of all that is loaded, with the headers before it."""
+    loaded = [p for p in both.pairs if p.one.alloc and p.one.size and p.two.size]
+    parts = [(p.one.addr, p.one.size, p.two.addr, p.two.size, both.pieces(p)) for p in loaded]
+    bases = both.left.view.base, both.right.view.base
+    if all(part[0] >= bases[0] + HEADERS for part in parts):
+        parts.append((bases[0], HEADERS, bases[1], HEADERS, Pieces(identity(HEADERS, HEADERS))))
+    return Addresses(parts)
 
 
 def decide(both: MachoBoth, pair: Pair, found: Differing) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
-from reprodiff.formats.pe import entries
+from reprodiff.formats.pe import entries, maps
 from reprodiff.formats.pe.decide import decide, stale
 from reprodiff.formats.pe.heads import headers, optional
 from reprodiff.formats.pe.references import DIR64, HIGHLOW, RELOCATIONS, blocks
@@ -62,7 +62,7 @@ def _compare(walk: Any, left: Group, right: Group, one: View, two: View) -> None
         for node in rows:
             if node.name == "section" and isinstance(node, Group) and node.start in starts:
                 sections[side][starts[node.start]] = node
-    both = PeBoth(one, two, walk.budget)
+    both = maps.sides(one, two, walk.budget)
     inner = _describe(both, sections)
     table = entries.Symbols(both)
     taken: set[int] = set()
@@ -213,8 +213,9 @@ def _relocated(inside: Inside, both: PeBoth, pair: Pair) -> bool:
     kind = HIGHLOW if both.left.image.machine == EM_386 else DIR64
     # Those in what changed as a whole are told with it.
     lefts, rights = sides[0].relocated + both.base[0], sides[1].relocated + both.base[1]
-    moved = both.addresses.to(lefts)
-    if not np.array_equal(np.sort(moved[moved >= 0]), rights[both.reverse.covered(rights)]):
+    moved, back = both.addresses.to(lefts), both.reverse
+    assert back is not None
+    if not np.array_equal(np.sort(moved[moved >= 0]), rights[back.covered(rights)]):
         return False
     if any(
         blocks(side.relocated, kind) != raw.rstrip(b"\0").ljust(len(blocks(side.relocated, kind)), b"\0")

@@ -9,21 +9,17 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.formats.pe.references import References
 from reprodiff.formats.pe.view import C_EXT, C_FILE, C_STAT, C_WEAK, View
-from reprodiff.formats.program.anchors import refine
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.links import from_frames, within
-from reprodiff.formats.program.names import ET_REL, SHF_WRITE
-from reprodiff.formats.program.pieces import Piece, Pieces, Symbol, by_content, identity, permuted
+from reprodiff.formats.program.names import ET_REL
+from reprodiff.formats.program.pieces import Symbol
 from reprodiff.formats.program.side import Side
-from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import Addresses, gather
+from reprodiff.formats.program.sides import Both, Makers, Pair
+from reprodiff.formats.program.words import gather
 
 Span = tuple[int, int]
 # Stands for a byte of an address, whatever it is, where data is aligned by content.
 MARK = b"\1"
-# So much behind the end of a section moves with it: linkers put symbols there.
-BEHIND = 16
-HEADERS = 64
 # DW_EH_PE_pcrel | DW_EH_PE_sdata4, also with DW_EH_PE_indirect
 PCREL = (b"\x1b", b"\x9b")
 
@@ -170,123 +166,22 @@ class PeSide(Side):
 
 
 class PeBoth(Both):
-    """Two files. described: section number to those spans that trees describe which have a piece of their own."""
+    """Two files. described: section number to those spans that trees describe which have a piece of their own; wanted:
+    to all that they describe; base: what relative addresses count from."""
 
     left: PeSide
     right: PeSide
 
-    def __init__(self, left: View, right: View, budget: Budget) -> None:
-        super().__init__(left, right, budget)
-        self.left, self.right = PeSide(left, budget), PeSide(right, budget)
+    def __init__(self, left: View, right: View, budget: Budget, makers: Makers) -> None:
+        super().__init__(PeSide(left, budget), PeSide(right, budget), makers)
         self.base = left.base, right.base
         self.described: dict[int, list[tuple[Span, Span]]] = {}
-        self._wanted: dict[int, list[tuple[Span, Span]]] = {}
+        self.wanted: dict[int, list[tuple[Span, Span]]] = {}
         self._twins: list[tuple[Any, Any]] | None = None
-        self._back: Addresses | None = None
 
     def describe(self, pair: Pair, rows: list[tuple[Span, Span]]) -> None:
         """Take what trees describe in a section, before its map is made."""
-        self._wanted[pair.one.number] = rows
-
-    def _arrange(self) -> None:
-        for pair in self._code():
-            pair.pieces(self.left, self.right)
-
-    def pieces(self, pair: Pair) -> Pieces:
-        """Return the map of a section pair."""
-        plain = pair.one.alloc and not pair.one.code and pair.one.stored and pair.two.stored
-        if plain and not pair.known and not pair.one.name.startswith(b".eh_frame"):
-            found = self._data(pair)
-            a, b = self.left.data(pair.one), self.right.data(pair.two)
-            pair.take(found, a, b)
-            if found is not None and not pair.one.flags & SHF_WRITE and len(found) > 1:
-                pair.take(refine(self, pair, found, a, b), a, b)
-        return super().pieces(pair)
-
-    def _data(self, pair: Pair) -> list[Piece] | None:
-        """Align data between what the images say begins and ends there; None: as any section."""
-        one, two = pair.one, pair.two
-        a, b = self.left.data(one), self.right.data(two)
-        fixed = self._fixed(pair)
-        if one.flags & SHF_WRITE and not fixed:
-            return None
-        if a == b or (one.flags & SHF_WRITE and len(a) == len(b) and all(x == y for x, y in fixed)):
-            self.described[one.number] = [row for row in self._wanted.get(one.number, []) if row[0] == row[1]]
-            return [Piece(0, len(a), 0, len(b))] if len(a) == len(b) and a else None
-        places = {key: (start, stop) for start, stop, key in self.right.parts(two)}
-        parts = [((start, stop), places[key]) for start, stop, key in self.left.parts(one) if key in places]
-        wanted = self._wanted.get(one.number, [])
-        found: list[Piece] = []
-        described: list[tuple[Span, Span]] = []
-        last = 0, 0
-        ends = ((len(a), len(a)), (len(b), len(b)))
-        marked = self.left.marked(one), self.right.marked(two)
-        for row in [*_monotone(fixed), ends]:
-            (a0, a1), (b0, b1) = row
-            found += _between(*marked, (last[0], a0, last[1], b0), parts)
-            if a1 > a0 and b1 > b0:
-                found.append(Piece(a0, a1, b0, b1))
-            if row in wanted:
-                described.append(row)
-            last = a1, b1
-        self.described[one.number] = described
-        return found
-
-    def _fixed(self, pair: Pair) -> list[tuple[Span, Span]]:
-        """Return the spans of what surely corresponds: described parts of the trees, and tables of the images."""
-        if self.left.view.type == ET_REL:
-            return []
-        found = list(self._wanted.get(pair.one.number, []))
-        rights = {
-            t.key: t for t in self.right.references_of.tables if t.section == pair.two.number and t.key[0] != b"unwind"
-        }
-        unwinds = {
-            t.key: t for t in self.right.references_of.tables if t.section == pair.two.number and t.key[0] == b"unwind"
-        }
-        twins: dict[int, int] | None = None
-        for table in self.left.references_of.tables:
-            if table.section != pair.one.number:
-                continue
-            other = rights.get(table.key)
-            if table.key[0] == b"unwind":
-                if twins is None:
-                    twins = self._unwound()
-                other = unwinds.get((b"unwind", b"%d" % twins.get(int(table.key[1]), -1)))
-            if other is not None:
-                found.append(((table.start, table.stop), (other.start, other.stop)))
-        return sorted(found)
-
-    @property
-    def addresses(self) -> Addresses:
-        """The map of all that is loaded, with the headers before it and a little behind the end of each section."""
-        if self._addresses is None:
-            self._addresses = Addresses(self._areas())
-        return self._addresses
-
-    def _areas(self) -> list[tuple[int, int, int, int, Pieces]]:
-        loaded = [p for p in self.pairs if p.one.alloc and p.one.size and p.two.size]
-        parts = [(p.one.place, p.one.size, p.two.place, p.two.size, self.pieces(p)) for p in loaded]
-        around = Pieces(identity(HEADERS, HEADERS)), Pieces(identity(BEHIND, BEHIND))
-        starts = sorted(p[0] for p in parts), sorted(p[2] for p in parts)
-        parts.append((self.base[0], HEADERS, self.base[1], HEADERS, around[0]))
-        for place, size, other, length, _pieces in parts[:-1]:
-            if _free(starts[0], place + size) and _free(starts[1], other + length):
-                parts.append((place + size, BEHIND, other + length, BEHIND, around[1]))
-        return parts
-
-    @property
-    def reverse(self) -> Addresses:
-        """The map of the address spaces from right to left."""
-        if self._back is None:
-            self._back = Addresses([
-                (other, length, place, size, Pieces([Piece(p.r0, p.r1, p.l0, p.l1) for p in pieces.pieces if p.r1 > p.r0]))
-                for place, size, other, length, pieces in self._areas()
-            ])  # fmt: skip
-        return self._back
-
-    def told(self, left: Any, right: Any) -> Any:
-        """Tell of pairs of addresses for which it is known, from either side, what the other one would have to be."""
-        return self.addresses.covered(left) | self.reverse.covered(right)
+        self.wanted[pair.one.number] = rows
 
     def functions(self) -> list[tuple[Any, Any]]:
         """Return the rows of both exception directories that stand for the same function."""
@@ -294,7 +189,7 @@ class PeBoth(Both):
             ones, twos = self.left.references_of.functions, self.right.references_of.functions
             there = {row[0]: row for row in reversed(twos.tolist())}
             self._twins = []
-            code = [(p, self.pieces(p)) for p in self._code()]
+            code = [(p, self.pieces(p)) for p in self.code()]
             for p, pieces in code:
                 inside = (ones[:, 0] >= p.one.addr - self.base[0]) & (
                     ones[:, 0] < p.one.addr - self.base[0] + p.one.size
@@ -307,7 +202,7 @@ class PeBoth(Both):
                         self._twins.append((row, twin))
         return self._twins
 
-    def _unwound(self) -> dict[int, int]:
+    def unwound(self) -> dict[int, int]:
         """Return which unwind information on the left is which on the right, where all functions say the same."""
         found: dict[int, int] = {}
         odd: set[int] = set()
@@ -315,41 +210,3 @@ class PeBoth(Both):
             if found.setdefault(one[2], two[2]) != two[2]:
                 odd.add(one[2])
         return {one: two for one, two in found.items() if one not in odd}
-
-
-def _free(starts: list[int], end: int) -> bool:
-    """Tell whether nothing begins right behind an address; starts: where sections begin, in order."""
-    index = bisect_right(starts, end - 1)
-    return index == len(starts) or starts[index] >= end + BEHIND
-
-
-def _monotone(rows: list[tuple[Span, Span]]) -> list[tuple[Span, Span]]:
-    """Return the rows that follow each other on both sides."""
-    found: list[tuple[Span, Span]] = []
-    for row in sorted(set(rows)):
-        if not found or (row[0][0] >= found[-1][0][1] and row[1][0] >= found[-1][1][1]):
-            found.append(row)
-    return found
-
-
-def _between(a: bytes, b: bytes, area: tuple[int, int, int, int], parts: list[tuple[Span, Span]]) -> list[Piece]:
-    """Align what lies between two things that are known: by input file where symbols say, then by content."""
-    a0, a1, b0, b1 = area
-    found: list[Piece] = []
-    inside = [(x, y) for x, y in parts if a0 <= x[0] and x[1] <= a1 and b0 <= y[0] and y[1] <= b1]
-    for (x0, x1), (y0, y1) in [*_monotone(inside), ((a1, a1), (b1, b1))]:
-        found += _content(a, b, a0, x0, b0, y0)
-        found += _content(a, b, x0, x1, y0, y1)
-        a0, b0 = x1, y1
-    return found
-
-
-def _content(a: bytes, b: bytes, a0: int, a1: int, b0: int, b1: int) -> list[Piece]:
-    if a0 == a1 and b0 == b1:
-        return []
-    if a0 == a1 or b0 == b1:
-        return [Piece(a0, a1, b0, b1)]
-    left, right = a[a0:a1], b[b0:b1]
-    if left == right:
-        return [Piece(a0, a1, b0, b1)]
-    return [Piece(a0 + p.l0, a0 + p.l1, b0 + p.r0, b0 + p.r1) for p in permuted(by_content(left, right), left, right)]

@@ -7,18 +7,16 @@ between two cuts is still compared byte by byte: a reference says what correspon
 
 import itertools
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import EM_X86_64, ET_REL, SHF_WRITE, SHT_PROGBITS
 from reprodiff.formats.program.pieces import PRINTED, Piece, Pieces, by_content, texts
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather
 from reprodiff.spans import common_prefix, common_suffix
-
-if TYPE_CHECKING:
-    from reprodiff.formats.program.sides import Both, Pair
 
 # What both have in common between two stretches that differ: so little says nothing about what corresponds.
 BETWEEN_MAX = 64
@@ -27,7 +25,7 @@ NEAR, LENGTH_MAX = 32, 1 << 16
 LENGTHS_MAX = 2000
 
 
-def refine(both: "Both", pair: "Pair", pieces: list[Piece], left: bytes, right: bytes) -> list[Piece]:
+def refine(both: Both, pair: Pair, pieces: list[Piece], left: bytes, right: bytes) -> list[Piece]:
     """Return the pieces of read-only data with those that have no content in common cut at what is referred to."""
     if all(left[p.l0 : p.l1] == right[p.r0 : p.r1] for p in pieces if p.name is None):
         return pieces
@@ -164,7 +162,7 @@ def _areas(pieces: list[Piece], left: bytes, right: bytes) -> tuple[list[list[Pi
 class _Found:
     """Where things begin on both sides, and where texts end that grew, as offsets in the section."""
 
-    def __init__(self, both: "Both", pair: "Pair") -> None:
+    def __init__(self, both: Both, pair: Pair) -> None:
         self.sizes = pair.one.size, pair.two.size
         self.data = both.left.data(pair.one), both.right.data(pair.two)
         self.begins: list[Any] = [np.zeros((0, 2), np.int64)]
@@ -200,7 +198,7 @@ def _single(rows: Any, sizes: tuple[int, int]) -> Any:
     return rows[once]
 
 
-def _pairs(both: "Both", pair: "Pair") -> tuple[Any, Any]:
+def _pairs(both: Both, pair: Pair) -> tuple[Any, Any]:
     """Return what is referred to on both sides from corresponding places."""
     found = _Found(both, pair)
     for other in both.pairs:
@@ -215,7 +213,7 @@ def _pairs(both: "Both", pair: "Pair") -> tuple[Any, Any]:
     return found.pairs()
 
 
-def _code(both: "Both", pair: "Pair", other: "Pair", found: _Found) -> None:
+def _code(both: Both, pair: Pair, other: Pair, found: _Found) -> None:
     """Add what instructions refer to."""
     a, b = other.one, other.two
     fields = both.left.sweep(a)
@@ -244,7 +242,7 @@ def _code(both: "Both", pair: "Pair", other: "Pair", found: _Found) -> None:
         found.lengths(targets[fits], others[fits], *values)
 
 
-def _words(both: "Both", pair: "Pair", other: "Pair", found: _Found) -> None:
+def _words(both: Both, pair: Pair, other: Pair, found: _Found) -> None:
     """Add what aligned words of data are addresses of on both sides, with the length that may stand behind each."""
     width, order = both.left.image.word, both.left.image.order
     data = np.frombuffer(both.left.data(other.one), np.uint8), np.frombuffer(both.right.data(other.two), np.uint8)
@@ -269,7 +267,7 @@ def _behind(data: Any, at: Any, to: Any, ones: Any, twos: Any, width: int, order
     found.lengths(ones, twos, *values)
 
 
-def _relocated(both: "Both", pair: "Pair", other: "Pair", found: _Found) -> None:
+def _relocated(both: Both, pair: Pair, other: Pair, found: _Found) -> None:
     """Add what relocations of corresponding places refer to."""
     (lefts, targets), (rights, others) = both.left.relocations(), both.right.relocations()
     if not len(lefts) or not len(rights):

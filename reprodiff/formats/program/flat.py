@@ -14,9 +14,6 @@ class Flat:
 
     source: Source
 
-    def straighten(self) -> None:
-        """Do nothing: the address of a section is said once."""
-
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""
         return self.source.read(section.offset, section.offset + section.stored)

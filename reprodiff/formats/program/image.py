@@ -11,6 +11,7 @@ from reprodiff.formats.program.names import (
     SHF_EXECINSTR,
     SHF_MERGE,
     SHF_STRINGS,
+    SHF_TLS,
     SHT_NOBITS,
     SHT_NULL,
     SHT_STRTAB,
@@ -49,6 +50,11 @@ class Section(NamedTuple):
     @property
     def alloc(self) -> bool:
         return bool(self.flags & SHF_ALLOC)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether addresses lead into it: not where it is a template of threads that has no bytes."""
+        return self.alloc and self.size > 0 and not (self.type == SHT_NOBITS and self.flags & SHF_TLS)
 
     @property
     def code(self) -> bool:
@@ -98,9 +104,6 @@ class Program(Protocol):
     sections: list[Section]
     segments: list[Segment]
     by_name: dict[bytes, Section]
-
-    def straighten(self) -> None:
-        """Make addresses of sections true where headers contradict each other."""
 
     def data(self, section: Section, /) -> bytes:
         """Return the stored bytes of a section."""

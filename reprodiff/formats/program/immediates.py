@@ -5,24 +5,22 @@ as the number did, and where it is as long as the number says on both sides.
 """
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import SHT_RELA, STT_SECTION
 from reprodiff.formats.program.pieces import texts
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import Differing, gather
-
-if TYPE_CHECKING:
-    from reprodiff.formats.program.sides import Both, Pair
 
 # How far a reference to a text may lie from the number, and how many differing numbers are looked at.
 NEAR = 64
 RUNS_MAX = 2000
 
 
-def grown(both: "Both", target: "Pair | None", left: int, right: int, one: int, two: int) -> bool:
+def grown(both: Both, target: "Pair | None", left: int, right: int, one: int, two: int) -> bool:
     """Tell whether a text at two addresses of a section pair is `one` and `two` bytes long, and grew by just that."""
     if target is None or one == two or not target.one.stored or not target.two.stored:
         return False
@@ -43,7 +41,7 @@ def grown(both: "Both", target: "Pair | None", left: int, right: int, one: int, 
     )
 
 
-def accept(both: "Both", pair: "Pair", found: Differing) -> None:
+def accept(both: Both, pair: Pair, found: Differing) -> None:
     """Accept the lengths of texts in instructions of x86-64 code."""
     runs = found.runs()
     if not runs or len(runs) > RUNS_MAX or not _any(both):
@@ -59,7 +57,7 @@ def accept(both: "Both", pair: "Pair", found: Differing) -> None:
     _numbers(both, pair, found, runs, follows)
 
 
-def accept_object(both: "Both", pair: "Pair", found: Differing) -> None:
+def accept_object(both: Both, pair: Pair, found: Differing) -> None:
     """Accept the lengths of texts in a section of an object file, whose references are its relocations."""
     runs = found.runs()
     if not runs or len(runs) > RUNS_MAX or not _any(both):
@@ -116,7 +114,7 @@ def _relocations(side: Any, section: Any) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _numbers(both: "Both", pair: "Pair", found: Differing, runs: list[tuple[int, int, int]], follows: Any) -> None:
+def _numbers(both: Both, pair: Pair, found: Differing, runs: list[tuple[int, int, int]], follows: Any) -> None:
     """Accept numbers at the end of instructions that are otherwise the same.
 
     follows: of two offsets and the values of both sides, whether a reference between these leads to such a text.
@@ -146,7 +144,7 @@ def _numbers(both: "Both", pair: "Pair", found: Differing, runs: list[tuple[int,
                 break
 
 
-def _any(both: "Both") -> bool:
+def _any(both: Both) -> bool:
     """Tell whether any text of read-only data is longer on one side."""
     return any(
         not piece.equal and piece.name is None
@@ -156,7 +154,7 @@ def _any(both: "Both") -> bool:
     )
 
 
-def _follows(both: "Both", pair: "Pair", found: Differing, at: Any, end: Any, values: list[int]) -> bool:
+def _follows(both: Both, pair: Pair, found: Differing, at: Any, end: Any, values: list[int]) -> bool:
     to = found.pieces.to(at)
     whole = (to >= 0) & (to + 4 <= len(found.right))
     at, end, to = at[whole], end[whole], to[whole]

@@ -18,6 +18,8 @@ from reprodiff.formats.program.arrange.chart import ARRAYS
 from reprodiff.formats.program.arrange.code import FILLED, NOPS_END
 from reprodiff.formats.program.arrange.data import Data
 from reprodiff.formats.program.pieces import Piece, Symbol, by_symbols, identity
+from reprodiff.formats.program.sections import align
+from reprodiff.formats.program.sides import Both
 
 ROUNDS_MAX = 64
 
@@ -95,7 +97,7 @@ class Arrangement(Data):
     def _name(self) -> None:
         """Name the parts of the first section in which parts stand in another order, where none has a symbol."""
         for number, region in enumerate(self.regions):
-            pieces = self.pairs[number].pieces(self.left, self.right)
+            pieces = align(self.pairs[number], self.left, self.right, self.both.names)
             rows = [piece for piece in pieces.pieces if piece.r1 > piece.r0]
             if any(one.r0 > two.r0 for one, two in pairwise(rows)):
                 named = [
@@ -180,7 +182,7 @@ def _padding(pieces: list[Piece], left: bytes, right: bytes) -> Iterator[Piece]:
             yield piece
 
 
-def arrange(both: Any) -> None:
+def arrange(both: Both) -> None:
     """Give the sections of two programs that were linked in another order their maps, and say which references lead to
     the end of something."""
     arrangement = Arrangement(both)

@@ -21,6 +21,7 @@ from reprodiff.formats.program.names import (
     SHT_PROGBITS,
 )
 from reprodiff.formats.program.pieces import Symbol
+from reprodiff.formats.program.sides import Both
 from reprodiff.formats.program.words import gather
 
 # How far a part of an object lies from its start.
@@ -44,7 +45,7 @@ class Function:
 class Chart:
     """Two programs section by section, with what corresponds so far and what refers to what."""
 
-    def __init__(self, both: Any) -> None:
+    def __init__(self, both: Both) -> None:
         self.both = both
         self.left, self.right = both.left, both.right
         self.sides = self.left, self.right

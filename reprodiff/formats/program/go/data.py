@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats import Walk
+from reprodiff.formats.program.contents import string_changed
 from reprodiff.formats.program.go.pclntab import NAME, NONE, buckets
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.names import SHT_PROGBITS
@@ -279,8 +280,6 @@ class Data:
 
     def put(self, walk: Walk, where: str, stream: Any, found: Any) -> set[Piece]:
         """Put what is known to be one text that differs, and what follows as a whole; returns these pieces."""
-        from reprodiff.formats.program.contents import string_changed
-
         done: set[Piece] = set()
         for piece in found.pieces.pieces:
             a, b = self.left[piece.l0 : piece.l1], self.right[piece.r0 : piece.r1]

@@ -6,6 +6,7 @@ import numpy as np
 
 from reprodiff.codecs import RAW, TEXT, show_bytes
 from reprodiff.formats import Walk
+from reprodiff.formats.program.contents import key_of
 from reprodiff.formats.program.go.lines import Field, Lines
 from reprodiff.formats.program.go.pclntab import Table
 from reprodiff.formats.program.pieces import Piece
@@ -26,8 +27,6 @@ class Put:
 
     def text(self, kind: str, one: Span | None, two: Span | None) -> None:
         """Put a name of a function or file that differs."""
-        from reprodiff.formats.program.contents import key_of
-
         left = self.stream.left[slice(*one)] if one else b""
         right = self.stream.right[slice(*two)] if two else b""
         key = key_of(left, right) if one and two else (left or right).rstrip(b"\0")[:KEY_MAX]

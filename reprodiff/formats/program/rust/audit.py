@@ -1,13 +1,11 @@
 """The list of crates that cargo-auditable puts into a program (.dep-v0): JSON, compressed with zlib."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reprodiff.codecs import RAW
-
-if TYPE_CHECKING:
-    from reprodiff.formats import Walk
-    from reprodiff.formats.program.contents import Stream
-    from reprodiff.formats.program.sides import Both
+from reprodiff.formats import Walk
+from reprodiff.formats.program.contents import Stream
+from reprodiff.formats.program.sides import Both
 
 SIZE_MAX = 8 << 20
 SHOWN = 4
@@ -32,7 +30,7 @@ def _called(row: dict[str, Any]) -> str:
     return f"{row.get('name')} {row.get('version')}"
 
 
-def compare(walk: "Walk", _both: "Both", where: str, stream: "Stream") -> bool:
+def compare(walk: Walk, _both: Both, where: str, stream: Stream) -> bool:
     """Put the lists as one change; False, and nothing noted, where they are none or say the same."""
     one, two = packages(stream.left), packages(stream.right)
     if one is None or two is None or one == two:

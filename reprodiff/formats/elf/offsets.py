@@ -4,19 +4,17 @@ Slots that hold the same on both sides correspond, wherever they stand.
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reprodiff.formats.program.image import string
 from reprodiff.formats.program.names import RELATIVE, SHT_RELA
 from reprodiff.formats.program.pieces import Piece
-
-if TYPE_CHECKING:
-    from reprodiff.formats.program.sides import Both, Pair
+from reprodiff.formats.program.sides import Both, Pair
 
 
-def slots(both: "Both", pair: "Pair") -> list[Piece] | None:
+def slots(both: Both, pair: Pair) -> list[Piece] | None:
     """Align the slots of a table whose relocations stand in another order; None where they do not."""
     word = both.left.image.word
     size = pair.one.size
@@ -65,7 +63,7 @@ def holdings(side: Any, section: Any) -> dict[int, Any]:
     return found
 
 
-def _there(both: "Both", held: Any) -> Any:
+def _there(both: Both, held: Any) -> Any:
     """Return what a slot of the left side would hold on the right."""
     if isinstance(held, tuple):
         return held

@@ -1,25 +1,23 @@
 """Which entry of a linkage table is which: by the symbol that each leads to, where one side has more of them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from reprodiff.formats.elf.offsets import holdings
+from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import EM_X86_64
-from reprodiff.formats.program.offsets import holdings
 from reprodiff.formats.program.pieces import Piece
+from reprodiff.formats.program.side import Side
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather
-
-if TYPE_CHECKING:
-    from reprodiff.formats.program.image import Section
-    from reprodiff.formats.program.side import Side
-    from reprodiff.formats.program.sides import Both, Pair
 
 # An entry of the procedure linkage table (psABI 5.2); what pushes the number of a relocation.
 ENTRY, PUSH = 16, 0x68
 
 
-def entries(both: "Both", pair: "Pair") -> list[Piece] | None:
+def entries(both: Both, pair: Pair) -> list[Piece] | None:
     """Align the entries of a table by name, those of one side too; None where both have as many, or names say nothing."""
     if pair.one.size == pair.two.size or both.left.image.machine != EM_X86_64:
         return None
@@ -44,12 +42,12 @@ def entries(both: "Both", pair: "Pair") -> list[Piece] | None:
     return found
 
 
-def _slots(side: "Side", section: "Section") -> dict[int, bytes]:
+def _slots(side: Side, section: Section) -> dict[int, bytes]:
     """Return the names of the symbols whose addresses a table holds, by offset."""
     return {at: what[1] for at, what in holdings(side, section).items() if isinstance(what, tuple) and what[1]}
 
 
-def _stubs(side: "Side", section: "Section") -> dict[int, bytes]:
+def _stubs(side: Side, section: Section) -> dict[int, bytes]:
     """Return the names of the functions that pieces of code jump to, by offset."""
     names: dict[int, bytes] = {}
     for other in side.image.sections:
@@ -75,7 +73,7 @@ def _stubs(side: "Side", section: "Section") -> dict[int, bytes]:
     return found
 
 
-def _numbered(side: "Side") -> list[bytes]:
+def _numbered(side: Side) -> list[bytes]:
     """Return the names of the relocations that entries push the numbers of."""
     image = side.image
     table = image.by_name.get(b".rela.plt")
