@@ -305,7 +305,7 @@ def wide_instructions(evidence: Any) -> tuple[int, int]:
     both = images(evidence)
     if both is None:
         return 0, 0
-    from reprodiff.formats.program.machines.isa import wide
+    from reprodiff.formats.elf.isa import wide
 
     return wide(both[0]), wide(both[1])
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from normalizers.elf.claims import images, text_of, without
 from normalizers.patterns import Sure
-from reprodiff.formats.program.rust.audit import packages
+from reprodiff.formats.elf.rust.audit import packages
 
 # So many names do not change by accident.
 RENAMED_MIN = 4

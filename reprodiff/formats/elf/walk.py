@@ -157,7 +157,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
 def _read(name: bytes) -> Callable[[Walk, Both, str, contents.Stream], bool]:
     """Return what compares a section of a compiler's own; it says False where that is laid out otherwise."""
     found: Callable[[Walk, Both, str, contents.Stream], bool] = import_module(
-        f"reprodiff.formats.program.rust.{_READ[name]}"
+        f"reprodiff.formats.elf.rust.{_READ[name]}"
     ).compare
     return found
 

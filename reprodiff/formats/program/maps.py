@@ -40,9 +40,9 @@ def code(both: Both) -> None:
 
 
 def go(both: Both) -> Any:
-    """Return what two Go programs say about themselves, None where they are none (`go.program.Go`)."""
+    """Return what two Go programs say about themselves, None where they are none (`gosides.Go`)."""
     if go_program(both.left.image) and go_program(both.right.image):
-        from reprodiff.formats.program.go.program import Go
+        from reprodiff.formats.program.gosides import Go
 
         with suppress(FormatError, ValueError, IndexError):
             return Go(both)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reprodiff.formats.program.rust.digests import grouped
+from reprodiff.formats.program.digests import grouped
 from reprodiff.formats.program.sequence import matched
 from reprodiff.spans import common_prefix, common_suffix
 

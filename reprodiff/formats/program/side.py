@@ -10,6 +10,7 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
+from reprodiff.formats.program.digests import plain
 from reprodiff.formats.program.dwarf import frames
 from reprodiff.formats.program.go.pclntab import go_program
 from reprodiff.formats.program.image import Program, Section, string
@@ -38,7 +39,6 @@ from reprodiff.formats.program.names import (
 from reprodiff.formats.program.pieces import (
     Symbol,
 )
-from reprodiff.formats.program.rust.digests import plain
 from reprodiff.formats.program.words import gather
 
 # Parts of functions that compilers move away from them, where jumps lead to.

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reprodiff.formats.program.digests import plain
 from reprodiff.formats.program.image import Section
+from reprodiff.formats.program.mangled import renamed
 from reprodiff.formats.program.names import EM_386, EM_X86_64, SHT_NULL
 from reprodiff.formats.program.pieces import Piece, Pieces, Symbol
-from reprodiff.formats.program.rust.digests import plain
-from reprodiff.formats.program.rust.mangled import renamed
 from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.symbols import agreed
 from reprodiff.formats.program.words import Addresses

@@ -1,1 +1,1 @@
-"""Go programs: their table of functions, the record of their module, their read-only data and what `go build` wrote."""
+"""What a Go program says of itself: its table of functions, the record of its module, what `go build` wrote."""

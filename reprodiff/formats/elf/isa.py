@@ -22,9 +22,3 @@ def wide(image: Program) -> int:
             first = data[side.fields(section, None).starts]
             count += int(np.isin(first, (0xC4, 0xC5, 0x62)).sum())
     return count
-
-
-def functions(image: Program) -> int:
-    """Count the functions, by symbols or the frame table."""
-    side = Side(image, Budget())
-    return sum(len(side.bounds(section)) for section in image.sections if section.code and section.stored)

@@ -9,11 +9,11 @@ import numpy as np
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
 from reprodiff.formats.program.go import buildinfo
-from reprodiff.formats.program.go.data import Data, cut_by_uses
 from reprodiff.formats.program.go.lines import Lines
 from reprodiff.formats.program.go.pclntab import RECORD
 from reprodiff.formats.program.go.places import Module, module_of, table_of, text_of
-from reprodiff.formats.program.go.put import Put
+from reprodiff.formats.program.gosides.data import Data, cut_by_uses
+from reprodiff.formats.program.gosides.put import Put
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.names import SHF_WRITE
 from reprodiff.formats.program.pieces import Piece, Pieces

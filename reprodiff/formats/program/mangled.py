@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from reprodiff.formats.program.digests import by_plain, digested, plain
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import EM_X86_64
-from reprodiff.formats.program.rust.digests import by_plain, digested, plain
 from reprodiff.formats.program.words import gather
 
 # So much of what code refers to tells it from other code.

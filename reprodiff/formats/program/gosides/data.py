@@ -35,7 +35,7 @@ def cut_by_uses(pair: Any) -> bool:
 
 
 class Data:
-    """One pair of sections of read-only data of two Go programs. go: program.Go."""
+    """One pair of sections of read-only data of two Go programs. go: gosides.Go."""
 
     def __init__(self, go: Any, pair: Any) -> None:
         self.go, self.pair = go, pair
