@@ -86,6 +86,70 @@ def said(left: bytes, right: bytes) -> Said | None:
     return None
 
 
+class Part(NamedTuple):
+    """A part of two texts with a cause of its own: where it is in each, as (start, stop)."""
+
+    cause: str
+    sure: Sure
+    left: tuple[int, int]
+    right: tuple[int, int]
+
+
+# What stands in a text beside other things of the kind, the first that matches at a place. An account is two things.
+_PARTS = re.compile(
+    b"(?P<stamp>" + re.sub(rb"\?P<\w+>", b"?:", _STAMP.pattern) + b")|(?P<account>" + _ACCOUNT.pattern + b")|(?P<kernel>"
+    + _KERNEL.pattern + b")|(?P<described>" + _DESCRIBED.pattern + b")|(?P<commit>" + _COMMIT.pattern + b")"
+)  # fmt: skip
+_NAMED = re.compile(
+    _PARTS.pattern + b"|(?P<user>" + _USER.pattern.removeprefix(b"(?i)") + b")|(?P<host>"
+    + _HOST.pattern.removeprefix(b"(?i)") + b")", re.IGNORECASE
+)  # fmt: skip
+_CAUSES = {
+    "user": "username",
+    "host": "hostname",
+    "kernel": "kernel-version",
+    "described": "vcs-describe",
+    "commit": "vcs-describe",
+}
+
+
+@lru_cache(maxsize=4096)
+def several(left: bytes, right: bytes) -> tuple[Part, ...]:
+    """Return the parts that two texts differ in where these have several causes; nothing where they have one, or where
+    anything else differs."""
+    if left == right or not left or not right or max(len(left), len(right)) > TEXT_MAX:
+        return ()
+    parts = _parts(_PARTS, left, right)
+    if not parts and _BUILT.search(left) and _BUILT.search(right):
+        parts = _parts(_NAMED, left, right)
+    return tuple(parts) if len({part.cause for part in parts}) > 1 else ()
+
+
+def _parts(pattern: "re.Pattern[bytes]", left: bytes, right: bytes) -> list[Part]:
+    ones, twos = list(pattern.finditer(left)), list(pattern.finditer(right))
+    same = len(ones) == len(twos) and pattern.sub(HOLE, left) == pattern.sub(HOLE, right)
+    found: list[Part] = []
+    for one, two in zip(ones, twos, strict=True) if same else ():
+        kind = one.lastgroup
+        if kind is None or kind != two.lastgroup:
+            return []
+        if one[0] == two[0]:
+            continue
+        if kind == "stamp":
+            moments = _moments(one[0], two[0])
+            if moments is None:
+                return []
+            found.append(Part(*moments, one.span(), two.span()))
+        elif kind == "account":
+            cuts = [match.start() + match[0].index(b"@") for match in (one, two)]
+            whole = [Part("username", "suspected", (one.start(), cuts[0]), (two.start(), cuts[1])),
+                     Part("hostname", "suspected", (cuts[0] + 1, one.end()), (cuts[1] + 1, two.end()))]  # fmt: skip
+            found += [part for part in whole if left[slice(*part.left)] != right[slice(*part.right)]]
+        else:
+            found.append(Part(_CAUSES[kind], "suspected", one.span(), two.span()))
+    return found
+
+
 def _without(pattern: "re.Pattern[bytes]", left: bytes, right: bytes) -> list[tuple[bytes, bytes]] | None:
     """Return the pairs of what matches where nothing else differs, None where it does or nothing matches."""
     ones, twos = ([match[0] for match in pattern.finditer(side)] for side in (left, right))

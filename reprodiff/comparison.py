@@ -71,6 +71,22 @@ class Change:
         """'changed', 'left' or 'right'."""
         return "right" if self.l0 < 0 else "left" if self.r0 < 0 else "changed"
 
+    def split(self, parts: "list[tuple[tuple[int, int], tuple[int, int]]]") -> "list[Change]":
+        """Return the changes of parts of a change whose bytes are kept, (start, stop) in it on either side; their sizes
+        add up to its own."""
+        found: list[Change] = []
+        rest = self.size
+        assert self.left is not None
+        assert self.right is not None
+        for number, ((a, b), (c, d)) in enumerate(parts, 1):
+            left, right = self.left[a:b], self.right[c:d]
+            size = rest if number == len(parts) else min(differing(left, right).size, rest)
+            rest -= size
+            part = Change(self.keys, self.l0 + a, self.l0 + b, self.r0 + c, self.r0 + d, left, right, size)
+            part.codec = self.codec
+            found.append(part)
+        return found
+
 
 class Place(NamedTuple):
     """What is the same for all changes at one path pattern."""

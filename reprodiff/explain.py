@@ -137,7 +137,7 @@ class _Run:
         causes: set[str],
     ) -> None:
         """Fold the changes of one place."""
-        claimed: dict[tuple[int, str], tuple[Rule, str, list[Change]]] = {}
+        claimed: dict[tuple[int, str, str], tuple[Rule, str, list[Change]]] = {}
         for change in changes:
             rule, sure = self.judge(change, rules, evidence)
             if rule is None:
@@ -145,11 +145,15 @@ class _Run:
                 sums[UNEXPLAINED] += change.size
                 causes.add(UNEXPLAINED)
                 continue
-            bucket = claimed.get((id(rule), sure))
-            if bucket is None:
-                bucket = claimed[id(rule), sure] = (rule, sure, [])
-            bucket[2].append(change)
-            sums[sure] += change.size
+            several = rule.parts(change, evidence) if rule.parts else []
+            parts: list[tuple[str, str, Change]] = [*several] or [(rule.cause, sure, change)]
+            for cause, certain, part in parts:
+                bucket = claimed.get((id(rule), cause, certain))
+                if bucket is None:
+                    own = rule if cause == rule.cause else rule._replace(cause=cause)
+                    bucket = claimed[id(rule), cause, certain] = (own, certain, [])
+                bucket[2].append(part)
+                sums[certain] += part.size
         for rule, sure, found in claimed.values():
             if sure == "consequence":
                 self.record(comparison, where, found, rule)

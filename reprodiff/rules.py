@@ -104,6 +104,8 @@ class Rule(NamedTuple):
     claim   decides change by change; None: every change at this place has this cause
     detail  (change, evidence) to how a report names the two sides; None: the values themselves
     opt_in  the action changes what a user may see, so `normalize` does it only when asked
+    parts   (change, evidence) to what a change consists of that has several causes, each with its own and how sure that
+            is; their sizes add up to that of the change; an empty list: it has one
     """
 
     where: str
@@ -114,6 +116,7 @@ class Rule(NamedTuple):
     claim: Claim | None = None
     detail: Callable[[Any, Any], tuple[str, str]] | None = None
     opt_in: bool = False
+    parts: Callable[[Any, Any], list[tuple[str, Sureness, Any]]] | None = None
 
 
 class Rules:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from normalizers.texts import random_name, said
+from normalizers.texts import random_name, said, several
 
 BUILDS = [
     ("embedded-build-date-string", "origin", "Tue, 14 Nov 2023 22:13:20 +0000", "Sat, 30 Nov 2024 20:53:21 +0000"),
@@ -55,6 +55,40 @@ def test_what_a_build_says_of_itself(cause, sure, left, right):
 @pytest.mark.parametrize(("left", "right"), CONTENT)
 def test_what_is_none_of_it(left, right):
     assert said(left.encode(), right.encode()) is None
+    assert several(left.encode(), right.encode()) == ()
+
+
+TOGETHER = [
+    ("built by jane@box on Fri Nov 20 11:02:03 2026", "built by bob@node7 on Sat Nov 21 01:32:13 2026",
+     {"username", "hostname", "embedded-build-date-string"}),
+    ("built by jane on box7 at 2026-11-20T11:02:03Z", "built by bob on node9 at 2026-11-21T12:02:03Z",
+     {"username", "hostname", "embedded-build-date-string"}),
+    ("tool 2-7-g3f2a9bc (a@b)", "tool 2-7-g91d04e7 (c@d)", {"vcs-describe", "username", "hostname"}),
+    ("Linux 6.1.0-18-amd64 jane@box", "Linux 6.1.0-21-amd64 bob@box", {"kernel-version", "username"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("left", "right", "wanted"), TOGETHER)
+def test_several_things_in_one_text(left, right, wanted):
+    one, two = left.encode(), right.encode()
+    parts = several(one, two)
+    assert {part.cause for part in parts} == wanted
+    assert {part.cause for part in several(two, one)} == wanted
+    # Nothing else differs: what the parts say, exchanged, makes one text the other.
+    for part in reversed(parts):
+        one = one[: part.left[0]] + two[slice(*part.right)] + one[part.left[1] :]
+    assert one == two
+
+
+@pytest.mark.parametrize(("left", "right", "_wanted"), TOGETHER)
+@pytest.mark.parametrize("place", [0, -1])
+def test_several_things_and_another_one(left, right, _wanted, place):
+    """A letter before or behind them that differs as well leaves nothing of it."""
+    ends = ("x ", "") if place == 0 else ("", " x")
+    others = ("y ", "") if place == 0 else ("", " y")
+    one, two = (f"{a}{text}{b}".encode() for text, (a, b) in ((left, ends), (right, others)))
+    assert several(one, two) == ()
+    assert said(one, two) is None
 
 
 @pytest.mark.parametrize(("cause", "_sure", "left", "right"), BUILDS)

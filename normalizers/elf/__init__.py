@@ -99,7 +99,7 @@ RULES: tuple[Rule, ...] = (
         rule
         for place in STRINGS
         for rule in (
-            Rule(place, "kernel-banner", "who built the kernel, where and when", claim=stamps.banner),
+            Rule(place, "kernel-banner", "who built the kernel, where and when", claim=stamps.banner, parts=stamps.builder),
             Rule(place, "cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claim=stamps.timestamp),
             Rule(place, "cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claim=stamps.date_time),
             Rule(place, "dependency-drift", "a crate in another version", claim=claims.crate_version),
@@ -108,6 +108,8 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=claims.coverage),
             Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
             Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
+            Rule(place, "embedded-build-date-string", "when, by whom and where the program was built",
+                 claim=claims.several, parts=claims.parts_of),
             *(Rule(place, cause, why, claim=claims.said(cause)) for cause, why in SAID.items()),
             Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name),
         )

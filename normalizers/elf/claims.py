@@ -7,6 +7,7 @@ from typing import Any, Literal
 from normalizers.patterns import Sure
 from reprodiff.formats.program.names import STT_FILE
 from reprodiff.paths import is_source, paths
+from reprodiff.rules import Sureness
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
 
@@ -236,6 +237,35 @@ def said(cause: str) -> Claim:
         return found.sure if found and found.cause == cause else None
 
     return claim
+
+
+def several(change: Any, _evidence: Any) -> Sure | None:
+    """Claim texts that say several things of their build that differ: `parts_of` has each."""
+    from normalizers import texts
+
+    text = text_of(change)
+    parts = texts.several(*text) if text and not any(map(_OWN.match, text)) else ()
+    if not parts:
+        return None
+    return "suspected" if any(part.sure == "suspected" for part in parts) else "origin"
+
+
+def parts_of(change: Any, _evidence: Any) -> list[tuple[str, Sureness, Any]]:
+    """Return what a text consists of that differs, each with its cause and how sure that is."""
+    from normalizers import texts
+
+    text = text_of(change)
+    parts = texts.several(*text) if text else ()
+    return split(change, [(part.cause, part.sure, part.left, part.right) for part in parts])
+
+
+Place = tuple[int, int]
+
+
+def split(change: Any, parts: list[tuple[str, Sureness, Place, Place]]) -> list[tuple[str, Sureness, Any]]:
+    """Return changes for the parts of a text, given as cause, how sure that is, and (start, stop) on either side."""
+    found = change.split([(left, right) for _cause, _sure, left, right in parts])
+    return [(cause, sure, part) for (cause, sure, _left, _right), part in zip(parts, found, strict=True)]
 
 
 def random_name(change: Any, _evidence: Any) -> Sure | None:

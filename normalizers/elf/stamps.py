@@ -4,9 +4,10 @@ import re
 from datetime import date
 from typing import Any
 
-from normalizers.elf.claims import Claim, images, text_of
+from normalizers.elf.claims import Claim, images, split, text_of
 from normalizers.patterns import Sure
 from reprodiff.formats.program.names import EM_386, EM_X86_64
+from reprodiff.rules import Sureness
 
 _DATE = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?: [1-9]|[12]\d|3[01]) (?:19|20)\d\d"
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -59,6 +60,27 @@ def banner(change: Any, _evidence: Any) -> Sure | None:
     if not text or not all(_BANNER.search(side) for side in text):
         return None
     return "origin" if _BANNER.findall(text[0]) == _BANNER.findall(text[1]) else None
+
+
+_BUILDER = re.compile(rb"Linux version \S+ \(([^@()\s]+)@([^@()\s]+)\) (\(.*\)) (#.*)", re.DOTALL)
+_BUILT_BY = ("username", "hostname", "kernel-banner", "kernel-banner")
+
+
+def builder(change: Any, _evidence: Any) -> list[tuple[str, Sureness, Any]]:
+    """Return what a kernel's banner consists of that differs: who built it, where, and the tools, number and date."""
+    text = text_of(change)
+    both = [_BUILDER.search(side) for side in text or ()]
+    if len(both) != 2 or not both[0] or not both[1]:
+        return []
+    one, two = both[0], both[1]
+    if text is None or text[0][: one.start()] != text[1][: two.start()]:
+        return []
+    parts: list[tuple[str, Sureness, tuple[int, int], tuple[int, int]]] = [
+        (cause, "origin", one.span(group), two.span(group))
+        for group, cause in enumerate(_BUILT_BY, 1)
+        if one[group] != two[group]
+    ]
+    return split(change, parts) if len({part[0] for part in parts}) > 1 else []
 
 
 def _plain(image: Any) -> bool:

@@ -52,12 +52,12 @@ def _stubs(side: Side, section: Section) -> dict[int, bytes]:
     names: dict[int, bytes] = {}
     for other in side.image.sections:
         if other.name in {b".got", b".got.plt"} and other.stored:
-            names.update((other.addr + at, name) for at, name in _slots(side, other).items())
+            names.update((other.place + at, name) for at, name in _slots(side, other).items())
     data = np.frombuffer(side.data(section), np.uint8)
     fields = side.sweep(section)
     chosen = fields.kind == x86.RIP
     at, end = fields.at[chosen], fields.end[chosen]
-    targets: Any = gather(data, at, 4, "<", True) + end + section.addr
+    targets: Any = gather(data, at, 4, "<", True) + end + section.place
     found: dict[int, bytes] = {}
     for place, target in zip(at.tolist(), targets.tolist(), strict=True):
         if target in names:
@@ -81,7 +81,7 @@ def _numbered(side: Side) -> list[bytes]:
         return []
     rows = np.frombuffer(side.data(table)[: table.size // 24 * 24], f"{image.order}i8").reshape(-1, 3)
     places = {
-        section.addr + at: name
+        section.place + at: name
         for section in image.sections
         if section.name in {b".got", b".got.plt"} and section.stored
         for at, name in _slots(side, section).items()

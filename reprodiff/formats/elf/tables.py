@@ -432,7 +432,7 @@ def _initialisers(walk: Walk, both: Both, x: Any, y: Any, types: Any, good: dict
         one = pair.one
         if one.type not in {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}:
             continue
-        here = np.flatnonzero(relative & (offsets >= one.addr) & (offsets < one.addr + one.size))
+        here = np.flatnonzero(relative & (offsets >= one.place) & (offsets < one.place + one.size))
         here = here[np.argsort(offsets[here], kind="stable")]
         lefts, rights = _signed(x["r_addend"])[here], _signed(y["r_addend"])[here]
         moved = both.addresses.to(lefts)
@@ -445,7 +445,7 @@ def _initialisers(walk: Walk, both: Both, x: Any, y: Any, types: Any, good: dict
 
 def _function(both: Both, address: int) -> bytes:
     pair = both.section_at(address)
-    symbol = at_symbol(both.left.named(pair.one), address - pair.one.addr) if pair else None
+    symbol = at_symbol(both.left.named(pair.one), address - pair.one.place) if pair else None
     return symbol.name if symbol else b"%#x" % address
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.program.machines import x86
-from reprodiff.formats.program.names import EM_X86_64, ET_REL, SHF_WRITE, SHT_PROGBITS
+from reprodiff.formats.program.machines import eight, x86
+from reprodiff.formats.program.names import EM_X86_64, ET_EXEC, ET_REL, SHF_WRITE, SHT_PROGBITS
 from reprodiff.formats.program.pieces import PRINTED, Piece, Pieces, by_content, texts
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather
@@ -207,6 +207,9 @@ def _pairs(both: Both, pair: Pair) -> tuple[Any, Any]:
             continue
         if a.code and both.left.image.machine == EM_X86_64:
             _code(both, pair, other, found)
+        elif other is pair and both.left.image.type == ET_EXEC:
+            # Tables that are only read hold addresses as well where nothing needs a relocation.
+            _words(both, pair, other, found)
         elif a.flags & SHF_WRITE and a.type == SHT_PROGBITS and (other.known or a.name != b".got"):
             _words(both, pair, other, found)
             _relocated(both, pair, other, found)
@@ -231,6 +234,16 @@ def _code(both: Both, pair: Pair, other: Pair, found: _Found) -> None:
     numbers = fields.at[fields.kind == x86.ABSOLUTE]
     if not len(numbers):
         return
+    if both.left.image.type == ET_EXEC:
+        there = pieces.to(numbers)
+        whole = (there >= 0) & (there + 4 <= len(data[1]))
+        places = numbers[whole], there[whole]
+        ones, twos = (
+            eight.address(raw, at, section.place) - target.place
+            for raw, at, section, target in zip(data, places, (a, b), (pair.one, pair.two), strict=True)
+        )
+        chosen = (ones >= 0) & (ones < pair.one.size)
+        found.add(ones[chosen], twos[chosen])
     first = np.searchsorted(numbers, at)
     for step in (-2, -1, 0, 1):
         index = first + step

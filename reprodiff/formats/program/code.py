@@ -122,9 +122,11 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
         return []
     fields = both.left.sweep(pair.one)
     wanted = fields.kind != AGAIN
-    if image.type != ET_EXEC or image.machine in {EM_386, EM_X86_64}:
+    # No other number looks like an address above 2^63.
+    high = pair.one.place < 0
+    if image.type != ET_EXEC or (image.machine in {EM_386, EM_X86_64} and not high):
         wanted &= fields.role != ABSOLUTE
-    else:
+    elif not high:
         plain = (fields.role == ABSOLUTE) & (fields.head == 0)
         alike = np.isin(fields.kind >> FORM, np.unique(fields.kind[plain] >> FORM)) & (fields.role == DATA)
         if 8 * int(alike.sum()) >= int(plain.sum()):
@@ -144,7 +146,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
     ):
-        if fields.kind[row] & ROLE != ABSOLUTE or _begins(both, one):
+        if high or fields.kind[row] & ROLE != ABSOLUTE or _begins(both, one):
             at, far = int(fields.at[row]), int(fields.head[row])
             words = [(at, int(other), int(fields.size[row]))]
             if far:
@@ -159,7 +161,7 @@ def _begins(both: Both, address: int) -> bool:
     pair = both.section_at(address)
     if pair is None:
         return False
-    offset = address - pair.one.addr
+    offset = address - pair.one.place
     symbol = at_symbol(both.left.named(pair.one), offset)
     if symbol is not None and symbol.start == offset:
         return True

@@ -107,7 +107,7 @@ def _initialisers(walk: Walk, both: Both, pair: Pair, where: str, found: Differi
         names = {}
         for left, right in zip(lefts.tolist(), moved.tolist(), strict=True):
             target = both.section_at(left)
-            symbol = at_symbol(both.left.named(target.one), left - target.one.addr) if target else None
+            symbol = at_symbol(both.left.named(target.one), left - target.one.place) if target else None
             names[right] = symbol.name if symbol else b"%#x" % left
         walk.put_order(where, [names[place] for place in moved.tolist()], [names[place] for place in rights.tolist()])
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.program.image import Section
-from reprodiff.formats.program.machines.x86 import ABSOLUTE
+from reprodiff.formats.program.machines.x86 import ABSOLUTE, address
 from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
 from reprodiff.formats.program.pieces import Symbol
 from reprodiff.formats.program.sequence import matched
@@ -77,8 +77,8 @@ def blanked(side: Any, section: Section, fields: Any) -> bytes:
             # Numbers of a program that is loaded anywhere are no addresses.
             loaded = [s for s in side.image.sections if s.alloc and s.size]
             plain = fields.at[fields.kind == ABSOLUTE]
-            values = gather(code, plain, 4, "<", False)
-            first, last = min(s.addr for s in loaded), max(s.addr + s.size for s in loaded)
+            values = address(gather(code, plain, 4, "<", True), plain + section.place)
+            first, last = min(s.place for s in loaded), max(s.place + s.size for s in loaded)
             at = np.concatenate([at, plain[(values >= first) & (values <= last)]])
         for i in range(4):
             code[at + i] = 0
@@ -94,9 +94,9 @@ def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]
         if not other.alloc or other.code or other.flags & SHF_WRITE or not other.stored:
             continue
         data = side.data(other)
-        for index in np.flatnonzero((target >= other.addr) & (target < other.addr + other.size)).tolist():
+        for index in np.flatnonzero((target >= other.place) & (target < other.place + other.size)).tolist():
             number = int(np.searchsorted(starts, at[index], "right")) - 1
-            text = data[(start := int(target[index]) - other.addr) : start + TEXT_MAX].split(b"\0", 1)[0]
+            text = data[(start := int(target[index]) - other.place) : start + TEXT_MAX].split(b"\0", 1)[0]
             if len(text) >= TEXT_MIN and not text.translate(None, PRINTED):
                 found[number] = found.get(number, b"") + b"\0" + text
     return found

@@ -46,7 +46,8 @@ def from_code(side: Any, section: Section, offsets: Any = None) -> Any:
     found = [np.stack([at, gather(data, at, 4, "<", True) + end]) + section.place]
     if side.image.type == ET_EXEC or machine == EM_386:
         plain = fields.at[~relative]
-        found.append(np.stack([plain + section.place, gather(data, plain, 4, "<", False)]))
+        place = plain + section.place
+        found.append(np.stack([place, x86.address(gather(data, plain, 4, "<", True), place)]))
     return np.concatenate(found, axis=1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.formats.program import code as instructions_of
 from reprodiff.formats.program import debug, immediates, inplace
 from reprodiff.formats.program.links import absolute
-from reprodiff.formats.program.machines import x86
+from reprodiff.formats.program.machines import eight, x86
 from reprodiff.formats.program.machines.instructions import signed
 from reprodiff.formats.program.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.program.pieces import texts
@@ -56,9 +56,12 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                 plain = code.at[~relative]
                 found.accept_fields(
                     plain,
-                    lambda s, _o, ones, twos: both.leads(one.place + s, ones & 0xFFFFFFFF, twos & 0xFFFFFFFF),
+                    lambda s, o, ones, twos: both.leads(
+                        one.place + s, x86.address(ones, one.place + s), x86.address(twos, two.place + o)
+                    ),
                 )
             if image.machine == EM_X86_64:
+                eight.accept(both, pair, found)
                 immediates.accept(both, pair, found)
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
@@ -153,7 +156,7 @@ def _texts(both: Both, address: int) -> bool:
     target = both.section_at(address)
     if target is None or target.one.flags & 1 or target.one.code or not target.one.stored:
         return False
-    data, at = both.left.data(target.one), address - target.one.addr
+    data, at = both.left.data(target.one), address - target.one.place
     text = data[at : at + 64].split(b"\0")[0]
     return len(text) >= TEXT_MIN and texts(text, text)
 
@@ -220,7 +223,7 @@ def _lengths(both: Both, pair: Pair, found: Differing) -> Any:
         fits &= addresses.same(left, right)
         for index in np.flatnonzero(fits)[:LENGTHS_MAX].tolist():
             target = both.section_at(int(left[index]))
-            offset = int(left[index]) - target.one.addr if target else 0
+            offset = int(left[index]) - target.one.place if target else 0
             piece = both.pieces(target).find(offset) if target else None
             # The text is as long as the length says, and the whole difference lies within it.
             fits[index] = (
@@ -231,7 +234,7 @@ def _lengths(both: Both, pair: Pair, found: Differing) -> Any:
                 and int(twos[index]) - int(ones[index]) == (piece.r1 - piece.r0) - (piece.l1 - piece.l0)
                 and texts(
                     both.left.data(target.one)[offset : offset + int(ones[index])],
-                    both.right.data(target.two)[int(right[index]) - target.two.addr :][: int(twos[index])],
+                    both.right.data(target.two)[int(right[index]) - target.two.place :][: int(twos[index])],
                 )
             )
         return fits

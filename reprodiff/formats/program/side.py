@@ -250,7 +250,7 @@ class Side:
             fields = self.sweep(code)
             rows = fields.take(np.flatnonzero(fields.role == instructions.BRANCH))
             held = self.read(code, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor)
-            target = held.read.target[calls(rows.kind, held.word)] - section.addr
+            target = held.read.target[calls(rows.kind, held.word)] - section.place
             starts.update(target[(target >= 0) & (target < section.size)].tolist())
         ordered = sorted(starts)
         return [(start, stop - start) for start, stop in pairwise([*ordered, section.size])]

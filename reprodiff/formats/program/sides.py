@@ -153,7 +153,7 @@ class Both:
     def section_at(self, address: int) -> Pair | None:
         """Return the allocated section pair in which a left address lies."""
         for pair in self.pairs:
-            if pair.one.mapped and pair.one.addr <= address < pair.one.addr + pair.one.size:
+            if pair.one.mapped and pair.one.place <= address < pair.one.place + pair.one.size:
                 return pair
         return None
 
@@ -182,11 +182,11 @@ class Both:
     def back(self, right: int) -> int:
         """Return the left address of a right one, -1 where nothing corresponds exactly."""
         for pair in self.pairs:
-            if pair.two.mapped and pair.two.addr <= right < pair.two.addr + pair.two.size:
-                offset = right - pair.two.addr
+            if pair.two.mapped and pair.two.place <= right < pair.two.place + pair.two.size:
+                offset = right - pair.two.place
                 for piece in self.pieces(pair).pieces:
                     if piece.equal and piece.r0 <= offset < piece.r1:
-                        return piece.l0 + offset - piece.r0 + pair.one.addr
+                        return piece.l0 + offset - piece.r0 + pair.one.place
         return -1
 
     @property

@@ -32,6 +32,7 @@ class _Twins:
             self.places.setdefault(symbol.start, []).append(symbol)
         self.order = sorted(self.places)
         self.homes = {symbol.key: symbol.start for symbol in ones}
+        self.lengths = {symbol.key: symbol.size for symbol in ones}
         self.claimed = sorted((symbol.start, symbol.key) for symbol in twos)
         self.starts = [start for start, _key in self.claimed]
         # How far what begins at or before each of them reaches.
@@ -54,6 +55,18 @@ class _Twins:
         """Tell whether no symbol of another left place names anything in a range of the right side."""
         first, last = bisect_left(self.starts, start), bisect_left(self.starts, start + max(size, 1))
         return all(self.homes.get(key) == place for _start, key in self.claimed[first:last])
+
+    def inside(self, symbol: Symbol, start: int) -> bool:
+        """Tell whether a place of the right side lies within what another symbol names there, as long as on the left,
+        where that one names nothing of the kind around the symbol's own place."""
+        first = bisect_left(self.starts, start)
+        for at, key in self.claimed[max(0, first - 8) : first]:
+            size, home = self.at[key].size, self.homes.get(key)
+            if key == symbol.key or home is None or size != self.lengths[key]:
+                continue
+            if start < at + size and not home <= symbol.start < home + size:
+                return True
+        return False
 
     def unlike(self, start: int, other: int, size: int) -> int | None:
         """Count the bytes in which two ranges differ, None where nothing is stored."""
@@ -94,6 +107,8 @@ class _Twins:
             if shift is None or shift == own or not 0 <= start <= self.sizes[1] - min(size, symbol.size):
                 continue
             if not self.free(symbol.start, start, room) or self.begins(twin, symbol.size, start):
+                continue
+            if self.inside(symbol, start):
                 continue
             there, claimed = self.unlike(symbol.start, start, size), self.unlike(symbol.start, twin.start, size)
             if there is None or there == claimed:

@@ -218,7 +218,8 @@ class Chart:
         found = [np.stack([to[relative], value + end[relative]])]
         if self.right.image.type == ET_EXEC or machine == EM_386:
             plain = good & ~np.isin(fields.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))
-            found.append(np.stack([to[plain], gather(data, to[plain] - region.two.place, 4, "<", False)]))
+            value = gather(data, to[plain] - region.two.place, 4, "<", True)
+            found.append(np.stack([to[plain], x86.address(value, to[plain])]))
         return np.concatenate(found, axis=1)
 
     def _begins(self, side: int, targets: Any) -> None:

@@ -196,11 +196,17 @@ def _find(code: bytes, _place: int, starts: list[int], _marks: Marks, wide: bool
     return fields(code, starts, wide)
 
 
-def _read(kind: Any, word: Any, _head: Any, base: Any, _place: Any, wide: bool) -> Read:
+def address(word: Any, place: Any) -> Any:
+    """Return the addresses that operands of 4 bytes at places are: what lies above 2^63 refers to itself by numbers that
+    are extended with their sign, as R_X86_64_32S says, all else by R_X86_64_32."""
+    return np.where(place < 0, signed(word, 32), word & 0xFFFFFFFF)
+
+
+def _read(kind: Any, word: Any, _head: Any, base: Any, place: Any, wide: bool) -> Read:
     none = np.zeros(len(word), np.int64)
     # What is RIP-relative in 64-bit code is an address in 32-bit code.
     plain = (kind == ABSOLUTE) | (kind == RIP) if not wide else kind == ABSOLUTE
-    return Read(none, none, np.where(plain, word, base + signed(word, 32)))
+    return Read(none, none, np.where(plain, address(word, place), base + signed(word, 32)))
 
 
 def family(wide: bool) -> Family:
