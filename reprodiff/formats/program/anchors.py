@@ -13,9 +13,9 @@ import numpy as np
 
 from reprodiff.formats.program.machines import eight, x86
 from reprodiff.formats.program.names import EM_X86_64, ET_EXEC, ET_REL, SHF_WRITE, SHT_PROGBITS
-from reprodiff.formats.program.pieces import PRINTED, Piece, Pieces, by_content, texts
+from reprodiff.formats.program.pieces import PRINTED, Piece, Pieces, by_content, texts, unlike
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import distinct_rows, gather
 from reprodiff.spans import common_prefix, common_suffix
 
 # What both have in common between two stretches that differ: so little says nothing about what corresponds.
@@ -35,10 +35,11 @@ def refine(both: Both, pair: Pair, pieces: list[Piece], left: bytes, right: byte
     if not areas:
         return pieces
     begins, ends = _pairs(both, pair)
+    known = begins.tolist(), ends.tolist()
     found = list(rest)
     for area in areas:
         l0, l1, r0, r1 = area[0].l0, area[-1].l1, area[0].r0, area[-1].r1
-        cut = _cut(left, right, (l0, l1, r0, r1), begins, ends)
+        cut = _cut(left, right, (l0, l1, r0, r1), *known)
         found += cut if _open(cut, left, right) < _open(area, left, right) else area
     return _across(found, left, right, begins, ends)
 
@@ -119,7 +120,7 @@ def _open(pieces: list[Piece], left: bytes, right: bytes) -> int:
         if a == b or not (a.strip(b"\0") or b.strip(b"\0")):
             continue
         if p.equal:
-            total += int((np.frombuffer(a, np.uint8) != np.frombuffer(b, np.uint8)).sum())
+            total += unlike(a, b)
         else:
             most = min(len(a), len(b))
             tail = common_suffix(a, b, most)
@@ -176,7 +177,7 @@ class _Found:
         fits = (first != second) & (first > 0) & (second > 0) & (np.maximum(first, second) <= LENGTH_MAX)
         fits &= (ones >= 0) & (twos >= 0) & (ones + first <= self.sizes[0]) & (twos + second <= self.sizes[1])
         rows = np.stack([ones, twos, first, second], 1)[fits]
-        for a, b, one, two in np.unique(rows, axis=0)[:LENGTHS_MAX].tolist():
+        for a, b, one, two in distinct_rows(rows)[:LENGTHS_MAX].tolist():
             if texts(self.data[0][a : a + one], self.data[1][b : b + two]):
                 self.ends.append(np.array([[a + one, b + two]], np.int64))
 
@@ -188,14 +189,18 @@ class _Found:
 
 
 def _single(rows: Any, sizes: tuple[int, int]) -> Any:
-    """Return the pairs of offsets within the section of which each side occurs once."""
-    rows = rows[(rows >= 0).all(1) & (rows < np.array(sizes)).all(1)]
-    rows = np.unique(rows, axis=0)
-    once = np.ones(len(rows), bool)
-    for column in (0, 1):
-        _values, index, counts = np.unique(rows[:, column], return_inverse=True, return_counts=True)
-        once &= counts[index.reshape(-1)] == 1
-    return rows[once]
+    """Return the pairs of offsets within the section of which each side occurs once, in order."""
+    rows = distinct_rows(rows[(rows >= 0).all(1) & (rows < np.array(sizes)).all(1)])
+    return rows[_lone(rows[:, 0]) & _lone(rows[:, 1])]
+
+
+def _lone(values: Any) -> Any:
+    """Tell which numbers of an array occur once."""
+    order = np.argsort(values)
+    same = values[order[1:]] == values[order[:-1]]
+    found = np.ones(len(values), bool)
+    found[order[1:][same]] = found[order[:-1][same]] = False
+    return found
 
 
 def _pairs(both: Both, pair: Pair) -> tuple[Any, Any]:
@@ -299,13 +304,14 @@ def _relocated(both: Both, pair: Pair, other: Pair, found: _Found) -> None:
     _behind(data, at, to, ones, twos, image.word, image.order, found)
 
 
-def _cut(left: bytes, right: bytes, area: tuple[int, int, int, int], begins: Any, ends: Any) -> list[Piece]:
-    """Align an area that is cut where references lead to and where texts end."""
+def _cut(
+    left: bytes, right: bytes, area: tuple[int, int, int, int], begins: list[list[int]], ends: list[list[int]]
+) -> list[Piece]:
+    """Align an area that is cut where references lead to and where texts end: pairs of offsets, in order."""
     l0, l1, r0, r1 = area
 
-    def inside(rows: Any) -> list[tuple[int, int]]:
-        chosen = (rows[:, 0] > l0) & (rows[:, 0] < l1) & (rows[:, 1] > r0) & (rows[:, 1] < r1)
-        return [(a, b) for a, b in rows[chosen].tolist()]
+    def inside(rows: list[list[int]]) -> list[tuple[int, int]]:
+        return [(a, b) for a, b in rows[bisect_left(rows, [l0 + 1]) : bisect_left(rows, [l1])] if r0 < b < r1]
 
     free = {(l0, r0), *inside(ends)}
     starts = [*free, *inside(begins)]

@@ -19,6 +19,8 @@ TOKEN = re.compile(rb"[^\0]+")
 PRINTED = re.compile(rb"[^\0-\x1f\x7f]+|[\x01-\x1f\x7f]+")
 # Shorter runs of bytes recur by chance: they say nothing about what corresponds.
 ANCHOR = 4
+# As numbers of Python shorter strings are compared in less time than arrays of them are made.
+SHORT = 1024
 PAIRS_MAX = 128
 
 
@@ -37,19 +39,30 @@ class Piece(NamedTuple):
 
 
 class Pieces:
-    """The map of one section pair. tail: how many bytes at the end of an unequal piece are alike."""
+    """The map of one section pair.
+
+    As arrays, in order: starts and lengths on the left, rights and others on the right, whether both lengths are alike,
+    and in tails how many bytes are at the end where they are not. Pieces whose sides are equally long and that go on
+    where the one before ended are one row there.
+    """
 
     def __init__(self, pieces: list[Piece], left: bytes = b"", right: bytes = b"") -> None:
         self.pieces = sorted(p for p in pieces if p.l1 > p.l0)
         self.added = sorted((p for p in pieces if p.l1 == p.l0 and p.r1 > p.r0), key=lambda p: p.r0)
-        self.starts = np.array([p.l0 for p in self.pieces], np.int64)
-        self.lengths = np.array([p.l1 - p.l0 for p in self.pieces], np.int64)
-        self.rights = np.array([p.r0 for p in self.pieces], np.int64)
-        self.others = np.array([p.r1 - p.r0 for p in self.pieces], np.int64)
-        self.alike = np.array([p.equal for p in self.pieces], bool)
-        self.tails = np.array(
-            [0 if p.equal else _tail(left[p.l0 : p.l1], right[p.r0 : p.r1]) for p in self.pieces], np.int64
-        )
+        count = len(self.pieces)
+        columns = list(zip(*self.pieces, strict=True))[:4] or [()] * 4
+        l0, l1, r0, r1 = (np.array(column, np.int64) for column in columns)
+        alike = l1 - l0 == r1 - r0
+        on = alike[1:] & alike[:-1] & (l0[1:] == l1[:-1]) & (r0[1:] == r1[:-1])
+        first = np.flatnonzero(np.append(True, ~on)[:count])
+        last = np.append(first[1:], count)[: len(first)] - 1
+        self.starts, self.lengths = l0[first], l1[last] - l0[first]
+        self.rights, self.others = r0[first], r1[last] - r0[first]
+        self.alike = alike[first]
+        self.tails = np.zeros(len(first), np.int64)
+        for row in np.flatnonzero(~self.alike).tolist():
+            p = self.pieces[first[row]]
+            self.tails[row] = _tail(left[p.l0 : p.l1], right[p.r0 : p.r1])
 
     @property
     def identity(self) -> bool:
@@ -59,7 +72,7 @@ class Pieces:
 
     def find(self, offset: int) -> Piece | None:
         """Return the piece that a left offset lies in."""
-        index = bisect_right(self.starts, offset) - 1
+        index = bisect_right(self.pieces, offset, key=lambda piece: piece.l0) - 1
         return self.pieces[index] if index >= 0 and offset < self.pieces[index].l1 else None
 
     def to(self, offsets: Any) -> Any:
@@ -78,6 +91,14 @@ class Pieces:
             self.rights[index] + inside,
             np.where(ok & tail & (self.tails[index] > 0), self.rights[index] + other - (length - inside), -1),
         )
+
+
+def unlike(left: bytes, right: bytes) -> int:
+    """Return in how many places two byte strings of one length differ."""
+    if len(left) > SHORT:
+        return int((np.frombuffer(left, np.uint8) != np.frombuffer(right, np.uint8)).sum())
+    mask = int.from_bytes(left, "little") ^ int.from_bytes(right, "little")
+    return len(left) - mask.to_bytes(len(left), "little").count(0)
 
 
 def _tail(left: bytes, right: bytes) -> int:
@@ -115,11 +136,11 @@ def by_content(left: bytes, right: bytes, token: re.Pattern[bytes] = TOKEN) -> l
 
     token: what such a run is.
     """
+    if left == right:
+        return identity(len(left), len(right))
     most = min(len(left), len(right))
     head = common_prefix(left, right)
     tail = common_suffix(left, right, most - head)
-    if len(left) == len(right) and head + tail == len(left):
-        return identity(len(left), len(right))
     # To the bounds of what lies around: a run is one thing.
     head = max(left.rfind(b"\0", 0, head), right.rfind(b"\0", 0, head), -1) + 1
     while tail and left[len(left) - tail - 1 : len(left) - tail] not in {b"\0", b""}:

@@ -3,6 +3,8 @@
 import re
 import struct
 from bisect import bisect_left
+from collections import defaultdict
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -115,7 +117,9 @@ class Side:
         tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
             s for s in self.image.sections if s.type == SHT_DYNSYM
         ]
-        found: dict[int, list[Symbol]] = {}
+        found: defaultdict[int, list[Symbol]] = defaultdict(list)
+        # As Symbol(*row), for 100,000 of them.
+        symbol = partial(tuple.__new__, Symbol)
         if not tables or tables[0].compressed:
             return self._listed_by_go(set())
         table = tables[0]
@@ -124,6 +128,7 @@ class Side:
         file = b""
         seen: dict[tuple[bytes, bytes], int] = {}
         sections = self.image.sections
+        most = min(len(sections), SHN_LORESERVE)
         relocatable = self.image.type == ET_REL
         mapped = self.image.machine in MAPPED
         wanted = {STT_FUNC, STT_OBJECT, STT_GNU_IFUNC, STT_TLS}
@@ -132,34 +137,35 @@ class Side:
         for name, info, _other, shndx, value, size in self.image.symbols(self.data(table)):
             kind = info & 15
             if kind == STT_FILE:
-                file = string(text, name)
+                file = plain(string(text, name).rpartition(b"/")[2])
                 continue
-            if kind == 0 and mapped and info >> 4 == 0 and 0 < shndx < min(len(sections), SHN_LORESERVE):
+            if kind == 0 and mapped and info >> 4 == 0 and 0 < shndx < most:
                 mark = MAPPING.match(string(text, name))
                 if mark:
                     start = value if relocatable else value - sections[shndx].addr
                     self._marks.setdefault(shndx, []).append((start, mark[1][0]))
                 continue
-            if kind not in wanted or not 0 < shndx < min(len(sections), SHN_LORESERVE):
+            if kind not in wanted or not 0 < shndx < most:
                 continue
             label = string(text, name)
-            scope = plain(file.rpartition(b"/")[2]) if info >> 4 == 0 else b""
+            scope = file if info >> 4 == 0 else b""
             number = seen.get((label, scope), 0)
             seen[label, scope] = number + 1
+            section = sections[shndx]
             if odd and kind in {STT_FUNC, STT_GNU_IFUNC}:
-                start = (value & ~1) - (0 if relocatable else sections[shndx].addr)
+                start = (value & ~1) - (0 if relocatable else section.addr)
                 self._marks.setdefault(shndx, []).append((start, ord("t" if value & 1 else "a")))
             else:
-                start = value if relocatable or kind == STT_TLS else value - sections[shndx].addr
-            if 0 <= start <= sections[shndx].size:
-                room = sections[shndx].size - start
-                found.setdefault(shndx, []).append(Symbol(start, min(size, room), (label, scope, number)))
+                start = value if relocatable or kind == STT_TLS else value - section.addr
+            room = section.size - start
+            if start >= 0 and room >= 0:
+                found[shndx].append(symbol((start, min(size, room), (label, scope, number))))
         found.update(self._listed_by_go({number for number in found if sections[number].code and not self.by_table}))
         for rows in found.values():
             rows.sort()
         for marks in self._marks.values():
             marks.sort()
-        return found
+        return dict(found)
 
     def _table(self) -> Section | None:
         return next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)

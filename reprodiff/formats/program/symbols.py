@@ -6,11 +6,9 @@ not move the code that it names: then the map would justify the edit.
 
 from bisect import bisect_left
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
-import numpy as np
-
-from reprodiff.formats.program.pieces import Symbol
+from reprodiff.formats.program.pieces import Symbol, unlike
 
 # How much of a function or object is looked at to tell where it is.
 LOOK_MAX = 4096
@@ -40,16 +38,23 @@ class _Twins:
         self.shifts: list[int | None] = []
         for place in self.order:
             found = [self.at[s.key].start - place for s in self.places[place] if s.key in self.at]
+            if len(found) < 2:
+                self.shifts.append(found[0] if found else None)
+                continue
             before = self.shifts[-1] if self.shifts else 0
             counts = Counter(found)
-            self.shifts.append(max(counts, key=lambda d: (counts[d], d == before, -abs(d), d)) if counts else None)
+            self.shifts.append(max(counts, key=lambda d: (counts[d], d == before, -abs(d), d)))
 
     def around(self, index: int) -> tuple[int, int]:
         """Return by how much what lies before and behind a place has moved."""
-        before = next((s for s in reversed(self.shifts[max(0, index - 8) : index]) if s is not None), None)
-        behind = next((s for s in self.shifts[index + 1 : index + 9] if s is not None), None)
-        last = self.sizes[1] - self.sizes[0]
-        return 0 if before is None else before, last if behind is None else behind
+        shifts = self.shifts
+        before = shifts[index - 1] if index else None
+        if before is None:
+            before = next((s for s in reversed(shifts[max(0, index - 8) : index]) if s is not None), 0)
+        behind = shifts[index + 1] if index + 1 < len(shifts) else None
+        if behind is None:
+            behind = next((s for s in shifts[index + 1 : index + 9] if s is not None), self.sizes[1] - self.sizes[0])
+        return before, behind
 
     def free(self, place: int, start: int, size: int) -> bool:
         """Tell whether no symbol of another left place names anything in a range of the right side."""
@@ -74,8 +79,7 @@ class _Twins:
             return None
         a, b = self.data[0][start : start + size], self.data[1][other : other + size]
         most = min(len(a), len(b))
-        differ = int((np.frombuffer(a[:most], np.uint8) != np.frombuffer(b[:most], np.uint8)).sum())
-        return differ + size - most
+        return unlike(a[:most], b[:most]) + size - most
 
     def begins(self, twin: Symbol, size: int, start: int) -> bool:
         """Tell whether a symbol of the right side, with another size than the left one has, names what stands before a
@@ -139,7 +143,7 @@ def agreed(
                 start = twins.truth(index, symbol)
                 if start is not None:
                     moved[symbol.key] = start
-    right = [s._replace(start=moved.get(s.key, s.start)) for s in twos]
+    right = [s._replace(start=moved[s.key]) if s.key in moved else s for s in twos] if moved else twos
     lengths = {s.key: max(s.size, twins.at[s.key].size) for s in ones if s.key in twins.at}
     left, right = _first_of(ones, lengths), _first_of(right, lengths)
     return _sized(twins, *_renamed(twins, left, right))
@@ -147,6 +151,8 @@ def agreed(
 
 def _first_of(symbols: list[Symbol], lengths: dict[Key, int]) -> list[Symbol]:
     """Return one symbol of each place: one that both sides have, the longest, the first by name."""
+    if all(one.start < two.start for one, two in pairwise(symbols)):
+        return list(symbols)
     found: dict[int, tuple[tuple[bool, int, Key], Symbol]] = {}
     for symbol in symbols:
         rank = symbol.key not in lengths, -lengths.get(symbol.key, symbol.size), symbol.key
@@ -189,7 +195,7 @@ def _renamed(twins: _Twins, left: list[Symbol], right: list[Symbol]) -> tuple[li
             unlike = twins.unlike(symbol.start - shift, symbol.start, size) if symbol.start >= shift else size
             if unlike is None or 2 * unlike <= size:
                 continue
-        found.append(symbol._replace(key=names.get(number, symbol.key)))
+        found.append(symbol._replace(key=names[number]) if number in names else symbol)
     return rows, found
 
 
@@ -226,7 +232,7 @@ def _sized(twins: _Twins, left: list[Symbol], right: list[Symbol]) -> tuple[list
                 sizes[0][number] = sizes[1][other] = min(max(symbol.size, twin.size), room)
     found = [
         [
-            symbol._replace(size=sizes[side].get(number, symbol.size))
+            symbol._replace(size=sizes[side][number]) if number in sizes[side] else symbol
             for number, symbol in enumerate(rows)
             if number not in inside[side]
         ]

@@ -17,6 +17,8 @@ Check: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 # So many words are looked at together: what is made of them on the way takes some hundred bytes for each.
 PART = 1 << 18
+# What numpy has numbers of.
+WIDTHS = (1, 2, 4, 8)
 
 
 def _parts(chosen: Any) -> list[Any]:
@@ -25,6 +27,12 @@ def _parts(chosen: Any) -> list[Any]:
 
 def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
     """Return the integers of `width` bytes at offsets of a byte array, as int64 (two's complement for 8 bytes)."""
+    if width in WIDTHS and data.flags.c_contiguous and len(starts) and starts.min() >= 0:
+        # All words that there are, at any offset, as one array over the same bytes.
+        every: Any = np.ndarray(
+            (max(len(data) - width + 1, 0),), f"{order}{'i' if signed else 'u'}{width}", data, 0, (1,)
+        )
+        return every[starts].astype(np.int64)
     value = np.zeros(len(starts), np.uint64)
     for i in range(width):
         byte = data[starts + i].astype(np.uint64)
@@ -34,6 +42,18 @@ def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
         half = 1 << (8 * width - 1)
         found = np.where(found >= half, found - (1 << (8 * width)), found)
     return found
+
+
+def distinct(values: Any) -> Any:
+    """Return the distinct numbers of an array, in order: as numpy.unique, which brings in masked arrays."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+
+
+def distinct_rows(rows: Any) -> Any:
+    """Return the distinct rows of an array of two dimensions, in order."""
+    ordered = rows[np.lexsort(rows.T[::-1])]
+    return ordered[np.append(True, (ordered[1:] != ordered[:-1]).any(1))[: len(ordered)]]
 
 
 ALIGNED = 8
@@ -48,12 +68,14 @@ class Differing:
         self.pieces = pieces
         self.order = order
         ones, twos = [], []
-        for piece in pieces.pieces:
-            if not piece.equal or left[piece.l0 : piece.l1] == right[piece.r0 : piece.r1]:
-                continue
-            found = np.flatnonzero(self.left[piece.l0 : piece.l1] != self.right[piece.r0 : piece.r1])
-            ones.append(found + piece.l0)
-            twos.append(found + piece.r0)
+        alike = pieces.alike
+        for l0, r0, length in zip(
+            *(column[alike].tolist() for column in (pieces.starts, pieces.rights, pieces.lengths)), strict=True
+        ):
+            if left[l0 : l0 + length] != right[r0 : r0 + length]:
+                found = np.flatnonzero(self.left[l0 : l0 + length] != self.right[r0 : r0 + length])
+                ones.append(found + l0)
+                twos.append(found + r0)
         empty = np.zeros(0, np.int64)
         self.one = np.concatenate(ones) if ones else empty
         self.two = np.concatenate(twos) if twos else empty

@@ -13,9 +13,13 @@ import numpy as np
 from reprodiff.formats.program.machines import instructions
 from reprodiff.formats.program.machines.instructions import Family, Fields, Marks, Read, nothing, signed
 
+# So many starts are followed together, and so often before it is seen which have come to their end.
+FEW, TOGETHER = 24, 16
 NONE, BRANCH, RIP, ABSOLUTE = 0, instructions.BRANCH, instructions.DATA, instructions.ABSOLUTE
 # More than an instruction has behind its first byte, so that looking ahead never leaves the bytes.
 MARGIN = 16
+# So much code is looked at together: what is made of it on the way stays near the processor.
+STRETCH = 1 << 17
 # Bytes that compilers and linkers fill code up with: zeros, int3, and the instructions that do nothing.
 NOPS = frozenset(b"\0\xcc\x90\x66\x2e\x0f\x1f\x84\x80\x40\x44\x8d\x76\x26\xb4\xbc\xb6\x74\x27")
 
@@ -40,24 +44,36 @@ _MODRM2 = ~_set(0x05, 0x06, 0x07, 0x08, 0x09, 0x0B, 0x0E, (0x30, 0x37), 0x77, (0
 _IMM8_2 = _set((0x70, 0x73), 0xA4, 0xAC, 0xBA, 0xC2, 0xC4, 0xC5, 0xC6)
 _PREFIX = _set(0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65)
 
-# As if a byte were a ModRM byte: its length with SIB and displacement, whether it is a bare 4-byte displacement, and 4
-# where a SIB byte follows that may bring one; as if it were a SIB byte: 4 where it does. One byte a value, for
-# bytes.translate, which looks up a megabyte in less than a millisecond.
+# As if a byte were an opcode: its length with operands, and 128 where a ModRM byte follows. As if it were a ModRM byte:
+# its length with SIB and displacement, 64 where a SIB byte follows that may bring a displacement, 128 where it is a bare
+# one of 4 bytes. One byte a value, for bytes.translate, which looks up a megabyte in less than a millisecond.
 _ALL = np.arange(256)
 _BARE = (_ALL & 0xC7) == 5
 _SIB = ((_ALL & 7) == 4) & (_ALL < 0xC0)
-_SIZE = 1 + _SIB + ((_ALL >> 6) == 1) + 4 * (((_ALL >> 6) == 2) | _BARE)
-_SIB_OPEN = 4 * (_SIB & (_ALL < 0x40))
-_BASELESS = 4 * ((_ALL & 7) == 5)
-_OPCODE = 1 + _IMM8 + 4 * _IMMZ + 2 * _set(0xC2, 0xCA) + 3 * _set(0xC8) + 4 * _set((0xA0, 0xA3)) + 4 * _REL32
+_FIRST = (1 + _IMM8 + 4 * _IMMZ + 2 * _set(0xC2, 0xCA) + 3 * _set(0xC8) + 4 * _set((0xA0, 0xA3)) + 4 * _REL32
+          + 128 * _MODRM).astype(np.uint8).tobytes()  # fmt: skip
+_SECOND = (
+    (1 + _SIB + ((_ALL >> 6) == 1) + 4 * (((_ALL >> 6) == 2) | _BARE) + 64 * (_SIB & (_ALL < 0x40)) + 128 * _BARE)
+    .astype(np.uint8)
+    .tobytes()
+)
+# What is to be looked at besides: each byte is of one sort, or of none.
+_PLAIN, _TEST, _OFFSET, _RELATIVE, _SIZED, _LOADED, _ESCAPE, _VECTOR, _REX, _NARROWS, _OTHER = range(11)
+_SORTS = np.zeros(256, np.uint8)
+for _sort, _bytes in (
+    (_TEST, _set(0xF6, 0xF7)), (_OFFSET, _set((0xA0, 0xA3))), (_RELATIVE, _REL32), (_SIZED, _IMMZ), (_LOADED, _MOV),
+    (_ESCAPE, _set(0x0F)), (_VECTOR, _set(0xC4, 0xC5, 0x62)), (_REX, _set((0x40, 0x4F))), (_OTHER, _PREFIX),
+    (_NARROWS, _set(0x66)),
+):  # fmt: skip
+    _SORTS[_bytes] = _sort
 
 # What an instruction is in one number: its length, where its 4-byte field lies, of which kind this is.
 _FIELD, _KIND = 5, 10
 _ONE_MORE = np.array([1] + [1 + (1 << _FIELD)] * 3, np.uint16)
 
 
-def _looked_up(code: bytes, table: Any) -> Any:
-    return np.frombuffer(code.translate(table.astype(np.uint8).tobytes()), np.uint8)
+def _looked_up(code: bytes, table: bytes) -> Any:
+    return np.frombuffer(code.translate(table), np.uint8)
 
 
 def _packed(length: Any, field: Any, kind: int) -> Any:
@@ -65,41 +81,51 @@ def _packed(length: Any, field: Any, kind: int) -> Any:
     return (length + (field << _FIELD) + np.where(field > 0, kind << _KIND, 0)).astype(np.uint16)
 
 
-def _cores(code: bytes, wide: bool) -> tuple[Any, Any, Any]:
+class _Odd:
+    """Offsets of the bytes that are of some sort, as if each were an opcode or a prefix."""
+
+    def __init__(self, code: bytes) -> None:
+        sorts = _looked_up(code, _SORTS.tobytes())
+        self.places = np.flatnonzero(sorts != _PLAIN)
+        self.sorts = sorts[self.places]
+
+    def of(self, *sorts: int) -> Any:
+        """Return the offsets of some sorts, in order."""
+        return self.places[np.logical_or.reduce([self.sorts == sort for sort in sorts])]
+
+
+def _cores(code: bytes, odd: _Odd, wide: bool) -> tuple[Any, Any, Any]:
     """Return the number of the instruction at every offset, prefixes not counted; and the same with 0x66 and REX.W."""
+    code += bytes(MARGIN)
     data = np.frombuffer(code, np.uint8)
     rows = len(data) - MARGIN
-    bare, size = _looked_up(code, _BARE), _looked_up(code, _SIZE).copy()
-    size[:-1] += _looked_up(code, _SIB_OPEN)[:-1] & _looked_up(code, _BASELESS)[1:]
-
-    def places(opcodes: Any) -> Any:
-        return np.flatnonzero(_looked_up(code, opcodes)[:rows].view(bool))
-
-    length = _looked_up(code, _OPCODE)[:rows] + (_looked_up(code, 255 * _MODRM)[:rows] & size[1 : rows + 1])
-    known = length.astype(np.uint16)
-    at = places(_set(0xF6, 0xF7))
+    first, second = _looked_up(code, _FIRST)[:rows], _looked_up(code, _SECOND)
+    bare, size = second >> 7, second & 7
+    size[:-1] += (second[:-1] >> 4 & 4) * ((data[1:] & 7) == 5)
+    modrm = first >> 7
+    known = ((first & 15) + modrm * size[1 : rows + 1]).astype(np.uint16)
+    at = odd.of(_TEST)
     tested = at[(data[at + 1] >> 3 & 7) < 2]
     words = tested[data[tested] == 0xF7]
     known[tested] += 1
     known[words] += 3
     if wide:
-        known[places(_set((0xA0, 0xA3)))] += 4
-    relative = np.flatnonzero((_looked_up(code, _MODRM)[:rows] & bare[1 : rows + 1]).view(bool))
+        known[odd.of(_OFFSET)] += 4
+    relative = np.flatnonzero((modrm & bare[1 : rows + 1]).view(bool))
     known[relative] += (2 << _FIELD) + (RIP << _KIND)
-    at = places(_REL32)
-    known[at] += (1 << _FIELD) + (BRANCH << _KIND)
-    sized = places(_IMMZ)
+    known[odd.of(_RELATIVE)] += (1 << _FIELD) + (BRANCH << _KIND)
+    sized = odd.of(_SIZED, _LOADED)
     absolute = sized[known[sized] >> _KIND == NONE]
     known[absolute] += (((known[absolute] & 31) - 4) << _FIELD) + (ABSOLUTE << _KIND)
-    _two_byte(known, places(_set(0x0F)), data, size, bare)
-    _extended(known, places(_set(0xC4, 0xC5, 0x62)), data, size, bare, wide)
+    _two_byte(known, odd.of(_ESCAPE), data, size, bare)
+    _extended(known, odd.of(_VECTOR), data, size, bare, wide)
     # An operand of 2 bytes instead of 4 is no field; where there is a RIP-relative field it stays.
     short = known.copy()
     short[absolute] &= 31
     short[sized] -= 2
     short[words] -= 2
     long = known.copy()
-    at = places(_MOV)
+    at = odd.of(_LOADED)
     long[at] = (long[at] & 31) + 4
     return known, short, long
 
@@ -134,7 +160,14 @@ def _extended(known: Any, at: Any, data: Any, size: Any, bare: Any, wide: bool) 
 
 def _instructions(code: bytes, wide: bool) -> Any:
     """Return the number of the instruction at every offset, prefixes counted."""
-    known, short, long = _cores(code + bytes(MARGIN), wide)
+    parts = [_numbers(code[at : at + STRETCH + MARGIN], wide)[:STRETCH] for at in range(0, len(code), STRETCH)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _numbers(code: bytes, wide: bool) -> Any:
+    """Return the same for a stretch of code; what its last bytes begin is not seen whole."""
+    odd = _Odd(code)
+    known, short, long = _cores(code, odd, wide)
     rows = len(known)
     data = np.frombuffer(code, np.uint8)
 
@@ -144,19 +177,50 @@ def _instructions(code: bytes, wide: bool) -> Any:
         return found + _ONE_MORE[found >> _KIND]
 
     if wide:
-        rex = np.flatnonzero(data >> 4 == 4)
+        rex = odd.of(_REX)
         big = data[rex] & 8 != 0
         full = behind(long, rex)
         plain = np.where(big, full, behind(known, rex))
         short[rex] = np.where(big, full, behind(short, rex))
         known[rex] = plain
-    at = np.flatnonzero(_looked_up(code, _PREFIX).view(bool))
+    at = odd.of(_NARROWS, _OTHER)
     narrows = data[at] == 0x66
     for _ in range(4):
         narrow = behind(short, at)
         known[at] = np.where(narrows, narrow, behind(known, at))
         short[at] = narrow
     return known
+
+
+def _followed(lengths: Any, starts: list[int]) -> Any:
+    """Return where instructions begin that follow from the given starts; lengths: of what would begin at each offset.
+
+    All starts are followed one instruction at a time together, the last few, which go on for longer, one by one.
+    """
+    size = len(lengths)
+    steps = np.append(np.maximum(lengths, 1), np.uint8(0))
+    at = np.array(starts, np.int64)
+    stop = np.append(at[1:], size)
+    begun = np.zeros(size + 1, bool)
+    while True:
+        going = at < stop
+        at, stop = at[going], stop[going]
+        if len(at) <= FEW:
+            break
+        for _ in range(TOGETHER):
+            begun[at] = True
+            # Where the next one starts, or all ends, is a beginning anyway.
+            at = np.minimum(at + steps[at], stop)
+    found: list[int] = []
+    add = found.append
+    one_by_one = steps.tobytes()
+    for first, last in zip(at.tolist(), stop.tolist(), strict=True):
+        place = first
+        while place < last:
+            add(place)
+            place += one_by_one[place]
+    begun[np.array(found, np.int64)] = True
+    return np.flatnonzero(begun[:size])
 
 
 def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
@@ -167,15 +231,7 @@ def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
     if not code:
         return nothing()
     numbers = _instructions(code, wide)
-    steps = (numbers & 31).astype(np.uint8).tobytes()
-    found: list[int] = []
-    add = found.append
-    for start, stop in zip(starts, [*starts[1:], len(code)], strict=True):
-        at = start
-        while at < stop:
-            add(at)
-            at += steps[at] or 1
-    places = np.fromiter(found, np.int64, len(found))
+    places = _followed((numbers & 31).astype(np.uint8), starts)
     there = numbers[places]
     chosen = there >> _KIND != NONE
     there, at = there[chosen], places[chosen]
