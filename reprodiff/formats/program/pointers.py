@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.program import code as instructions_of
-from reprodiff.formats.program import debug, immediates, inplace
+from reprodiff.formats.program import debug, immediates, inplace, large
 from reprodiff.formats.program.links import absolute
-from reprodiff.formats.program.machines import eight, x86
+from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.machines.instructions import signed
 from reprodiff.formats.program.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.program.pieces import texts
@@ -61,7 +61,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
                     ),
                 )
             if image.machine == EM_X86_64:
-                eight.accept(both, pair, found)
+                large.accept(both, pair, found)
                 immediates.accept(both, pair, found)
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
