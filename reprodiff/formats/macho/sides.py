@@ -7,9 +7,7 @@ import numpy as np
 from reprodiff.budget import Budget
 from reprodiff.formats.macho.view import N_SECT, N_STAB, N_TYPE, View
 from reprodiff.formats.program import debug, maps
-from reprodiff.formats.program.code import follow
-from reprodiff.formats.program.machines import x86
-from reprodiff.formats.program.names import EM_X86_64
+from reprodiff.formats.program.code import displacements, follow
 from reprodiff.formats.program.pieces import Pieces, Symbol, identity
 from reprodiff.formats.program.pointers import jump_tables
 from reprodiff.formats.program.side import Side
@@ -108,17 +106,7 @@ def decide(both: MachoBoth, pair: Pair, found: Differing) -> None:
         if not both.x86:
             follow(both, pair, found)
         if both.x86 and not both.still:
-            code = both.left.sweep(one)
-            chosen = np.isin(
-                code.kind, (x86.BRANCH, x86.RIP) if both.left.image.machine == EM_X86_64 else (x86.BRANCH,)
-            )
-            fields, end = code.at[chosen], code.end[chosen]
-
-            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
-                behind = end[np.searchsorted(fields, starts)] - starts
-                return addresses.same(one.addr + starts + behind + ones, two.addr + others + behind + twos)
-
-            found.accept_fields(fields, targets)
+            displacements(both, pair, found, lambda _at, left, right: addresses.same(left, right))
         return
     found.accept(word, word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     name = one.name.rpartition(b",")[2]

@@ -9,8 +9,7 @@ import numpy as np
 
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.program import debug
-from reprodiff.formats.program.code import follow
-from reprodiff.formats.program.machines import x86
+from reprodiff.formats.program.code import displacements, follow
 from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_REL, SHF_WRITE
 from reprodiff.formats.program.pointers import jump_tables
 from reprodiff.formats.program.sides import Pair
@@ -71,23 +70,16 @@ def decide(both: PeBoth, pair: Pair, found: Differing) -> None:
         if not both.x86:
             follow(both, pair, found)
         if both.x86 and not both.still:
-            code = both.left.sweep(one)
-            chosen = np.isin(code.kind, (x86.BRANCH, x86.RIP) if machine == EM_X86_64 else (x86.BRANCH,))
-            fields, end = code.at[chosen], code.end[chosen]
-
-            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
-                behind = end[np.searchsorted(fields, starts)] - starts
-                left, right = one.place + starts + behind + ones, two.place + others + behind + twos
-                # What is weak and not there is called at address 0.
-                return addresses.same(left, right) | ((left == 0) & (right == 0))
-
-            found.accept_fields(fields, targets)
+            # What is weak and not there is called at address 0.
+            plain = displacements(
+                both, pair, found, lambda _at, left, right: addresses.same(left, right) | ((left == 0) & (right == 0))
+            )
             if machine == EM_386 and found.open.any():
                 tables = both.left.handled(one), both.right.handled(two)
                 found.accept_fields(tables[0], at(tables[1], lambda s, o, ones, twos: addresses.same(
                     one.place + s + ones, two.place + o + twos)))  # fmt: skip
             if known is None and machine == EM_386:
-                found.accept_fields(code.at[~chosen], absolute)
+                found.accept_fields(plain, absolute)
         return
     if known is None:
         found.accept(word, word, one.addr, absolute)

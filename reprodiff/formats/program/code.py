@@ -1,9 +1,11 @@
 """Which words of code are displacements to the same thing on both sides, decided over the rows of a family's fields."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.machines.instructions import ABSOLUTE, AGAIN, BRANCH, DATA, FORM, ROLE, Fields, Read
 from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.program.sides import Both, Pair, at_symbol
@@ -167,3 +169,21 @@ def _begins(both: Both, address: int) -> bool:
         return True
     data = both.left.data(pair.one) if pair.one.stored and not pair.one.code else b""
     return 0 < offset < len(data) and not data[offset - 1] and data[offset] > 0
+
+
+def displacements(both: Both, pair: Pair, found: Differing, same: Callable[[Any, Any, Any], Any]) -> Any:
+    """Accept the displacements of x86 code that lead to the same; return the places of the other fields of instructions.
+
+    same: tells it of the addresses of the displacements and of what they lead to on both sides.
+    """
+    one, two = pair.one.place, pair.two.place
+    code = both.left.sweep(pair.one)
+    relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if both.left.image.machine == EM_X86_64 else (x86.BRANCH,))
+    at, end = code.at[relative], code.end[relative]
+
+    def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
+        behind = end[np.searchsorted(at, starts)] - starts
+        return same(one + starts, one + starts + behind + ones, two + others + behind + twos)
+
+    found.accept_fields(at, targets)
+    return code.at[~relative]

@@ -39,21 +39,11 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             instructions_of.follow(both, pair, found)
             return
         # Where nothing moved no pointer follows.
-        if both.x86 and not both.still:
-            code = both.left.sweep(one)
-            relative = np.isin(code.kind, (x86.BRANCH, x86.RIP) if image.machine == EM_X86_64 else (x86.BRANCH,))
-            at, end = code.at[relative], code.end[relative]
-
-            def targets(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
-                behind = end[np.searchsorted(at, starts)] - starts
-                left, right = one.place + starts + behind + ones, two.place + others + behind + twos
-                return both.leads(one.place + starts, left, right)
-
-            found.accept_fields(at, targets)
+        if not both.still:
+            plain = instructions_of.displacements(both, pair, found, both.leads)
             if one.name.startswith(b".plt") and found.open.any():
-                found.accept_fields(code.at[~relative], _numbers(both))
+                found.accept_fields(plain, _numbers(both))
             if image.type == ET_EXEC or image.machine != EM_X86_64:
-                plain = code.at[~relative]
                 found.accept_fields(
                     plain,
                     lambda s, o, ones, twos: both.leads(
