@@ -6,8 +6,9 @@ from typing import Any
 
 from normalizers.elf.claims import either, images, text_of
 from normalizers.patterns import Sure
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH
 from reprodiff.formats.elf.references import search_paths, used
-from reprodiff.formats.program.names import DT_RPATH, DT_RUNPATH, SHT_DYNAMIC
+from reprodiff.formats.program.names import SHT_DYNAMIC
 from reprodiff.paths import system
 
 

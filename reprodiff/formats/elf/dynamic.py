@@ -8,20 +8,13 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
-from reprodiff.formats.elf.image import layout
+from reprodiff.formats.elf.image import layout, tags
+from reprodiff.formats.elf.names import ADDRESS_TAGS, MACHINE_TAGS, SIZE_TAGS, STRING_TAGS, dynamic_name
 from reprodiff.formats.elf.references import version_fields
 from reprodiff.formats.elf.tables import Names, aligned, rows
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.image import Program, Section, string
-from reprodiff.formats.program.names import (
-    ADDRESS_TAGS,
-    MACHINE_TAGS,
-    RELATIVE,
-    SHT_GNU_VERNEED,
-    SHT_RELA,
-    SIZE_TAGS,
-    STRING_TAGS,
-    dynamic_name,
-)
+from reprodiff.formats.program.names import RELATIVE, SHT_GNU_VERNEED, SHT_RELA
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather
@@ -30,7 +23,7 @@ from reprodiff.formats.program.words import gather
 def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     """Compare two dynamic sections, entry by entry: aligned by tag, those of one tag in order."""
     left, right = both.left.image, both.right.image
-    ones, twos = left.dynamic(both.left.data(pair.one)), right.dynamic(both.right.data(pair.two))
+    ones, twos = tags(left, both.left.data(pair.one)), tags(right, both.right.data(pair.two))
     names = Names(both, left.linked(pair.one), right.linked(pair.two))
     table = layout(left.wide, left.order).dynamic
     runs = matched(_labels(ones, names.left), _labels(twos, names.right))
@@ -208,7 +201,7 @@ def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     if left != right and both.arranged and _reordered(both, pair):
         _plain(walk, both, pair, where, follows=True)
         return
-    stream = contents.Stream(left, right, pair.one.offset, pair.two.offset)
+    stream = Stream(left, right, pair.one.offset, pair.two.offset)
     found = Differing(left, right, both.pieces(pair), both.left.image.order)
     if len(found.one):
         at = np.array(version_fields(left, both.left.image.order, pair.one.type), np.int64)

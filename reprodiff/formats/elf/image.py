@@ -8,11 +8,13 @@ from reprodiff.budget import Budget
 from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf.compressed import inflate
-from reprodiff.formats.program.image import Section, Segment, string
+from reprodiff.formats.elf.names import DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, dynamic_name
+from reprodiff.formats.program.image import Program, Section, Segment, string
 from reprodiff.formats.program.names import (
     PT_LOAD,
     SHF_ALLOC,
     SHN_XINDEX,
+    SHT_DYNAMIC,
     SHT_NOBITS,
     SHT_NULL,
 )
@@ -224,10 +226,16 @@ class Image:
 
     def dynamic(self, data: bytes) -> list[tuple[int, int]]:
         """Return (tag, value) of the bytes of a dynamic section."""
-        width = 2 * self.word
-        return list(
-            struct.iter_unpack(f"{self.order}{'QQ' if self.wide else 'II'}", data[: len(data) // width * width])
-        )
+        return tags(self, data)
+
+    def string_place(self, section: Section, offset: int) -> str | None:
+        """Return the place of the dynamic entry whose value the string at an offset of a section is, None for others."""
+        if section.name == b".dynstr":
+            dynamic = next((s for s in self.sections if s.type == SHT_DYNAMIC and s.stored), None)
+            for tag, value in self.dynamic(self.data(dynamic)) if dynamic else ():
+                if tag in {DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH} and value == offset:
+                    return f"elf/.dynamic/{dynamic_name(tag)}"
+        return None
 
     def notes(self, data: bytes, align: int) -> Iterator[tuple[int, int, int, int, bytes]]:
         """Yield (start, descriptor's start, descriptor's stop, type, name) of well-formed notes in a row."""
@@ -240,3 +248,9 @@ class Image:
                 return
             yield at, desc, desc + descsz, kind, data[at + 12 : at + 12 + namesz].rstrip(b"\0")
             at = min(desc + (descsz + step - 1) // step * step, len(data))
+
+
+def tags(image: Program, data: bytes) -> list[tuple[int, int]]:
+    """Return (tag, value) of the bytes of a dynamic section."""
+    width = 2 * image.word
+    return list(struct.iter_unpack(f"{image.order}{'QQ' if image.wide else 'II'}", data[: len(data) // width * width]))

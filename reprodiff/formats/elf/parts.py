@@ -9,11 +9,11 @@ from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX, TEXT, Codec
 from reprodiff.errors import FormatError
 from reprodiff.formats.elf.compressed import inflate
 from reprodiff.formats.elf.image import Image
+from reprodiff.formats.elf.names import NOTES, dynamic_name
 from reprodiff.formats.elf.references import search_paths
 from reprodiff.formats.program.dwarf import frames, unit_head, units
 from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
-    NOTES,
     PT_LOAD,
     SHT_DYNAMIC,
     SHT_DYNSYM,
@@ -28,7 +28,6 @@ from reprodiff.formats.program.names import (
     SHT_RELA,
     SHT_RELR,
     SHT_SYMTAB,
-    dynamic_name,
 )
 from reprodiff.formats.qtresources import SECTIONS, WIDE
 from reprodiff.sources import Source, chunks

@@ -3,15 +3,9 @@
 import struct
 
 from reprodiff.formats.elf.image import Image
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, STRING_TAGS
 from reprodiff.formats.program.image import Section
-from reprodiff.formats.program.names import (
-    DT_RPATH,
-    DT_RUNPATH,
-    SHT_DYNAMIC,
-    SHT_GNU_VERDEF,
-    SHT_GNU_VERNEED,
-    STRING_TAGS,
-)
+from reprodiff.formats.program.names import SHT_DYNAMIC, SHT_GNU_VERDEF, SHT_GNU_VERNEED
 
 
 def search_paths(image: Image, section: Section) -> set[int]:

@@ -11,14 +11,14 @@ from reprodiff.formats import Walk
 from reprodiff.formats.elf import dynamic, headers, tables
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.maps import sides
+from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, dynamic_name
 from reprodiff.formats.elf.unmoved import unmoved
 from reprodiff.formats.program import contents
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.go import buildinfo
 from reprodiff.formats.program.go.pclntab import RECORD
 from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
-    DT_RPATH,
-    DT_RUNPATH,
     SHT_DYNAMIC,
     SHT_DYNSYM,
     SHT_GNU_HASH,
@@ -32,7 +32,6 @@ from reprodiff.formats.program.names import (
     SHT_RELA,
     SHT_RELR,
     SHT_SYMTAB,
-    dynamic_name,
 )
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.turned import Turned, ordered
@@ -124,12 +123,12 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         return
     left, right = both.left.data(one), both.right.data(two)
     if one.code and one.alloc:
-        contents.stale(walk, both, pair, where, contents.Stream(left, right, one.offset, two.offset))
+        contents.stale(walk, both, pair, where, Stream(left, right, one.offset, two.offset))
     check = _TABLES.get(one.type)
     go = both.go
     if go is not None and pair is go.pair:
         if left != right or not both.still:
-            go.compare(walk, where, contents.Stream(left, right, one.offset, two.offset))
+            go.compare(walk, where, Stream(left, right, one.offset, two.offset))
         if go.alone:
             return
     if one.alloc and one.type == SHT_PROGBITS:
@@ -139,7 +138,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
         return
-    if one.name == RECORD and buildinfo.compare(walk, where, contents.Stream(left, right, one.offset, two.offset)):
+    if one.name == RECORD and buildinfo.compare(walk, where, Stream(left, right, one.offset, two.offset)):
         pass
     elif one.type == SHT_NOTE or one.name == b".gnu_debuglink":
         walk.nodes(a, b, where, ())
@@ -148,15 +147,15 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     elif check is not None:
         check(walk, both, pair, where)
     else:
-        stream = contents.Stream(left, right, one.offset, two.offset)
+        stream = Stream(left, right, one.offset, two.offset)
         if one.name not in _READ or not _read(one.name)(walk, both, where, stream):
             contents.compare(walk, both, pair, where, stream)
     _forget(both, pair)
 
 
-def _read(name: bytes) -> Callable[[Walk, Both, str, contents.Stream], bool]:
+def _read(name: bytes) -> Callable[[Walk, Both, str, Stream], bool]:
     """Return what compares a section of a compiler's own; it says False where that is laid out otherwise."""
-    found: Callable[[Walk, Both, str, contents.Stream], bool] = import_module(
+    found: Callable[[Walk, Both, str, Stream], bool] = import_module(
         f"reprodiff.formats.elf.rust.{_READ[name]}"
     ).compare
     return found
@@ -202,9 +201,7 @@ def compressed(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         return
     inner = walk.enter(leaves[0], leaves[1], f"elf/{a.name}/content", *sources)
     if inner is not None:
-        contents.compare(
-            inner, both, pair, f"elf/{a.name}", contents.Stream(both.left.data(one), both.right.data(two), 0, 0)
-        )
+        contents.compare(inner, both, pair, f"elf/{a.name}", Stream(both.left.data(one), both.right.data(two), 0, 0))
 
 
 def _between(walk: Walk, ones: list[Node], twos: list[Node]) -> None:

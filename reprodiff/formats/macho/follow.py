@@ -12,6 +12,7 @@ from reprodiff.formats.macho.signature import holds
 from reprodiff.formats.macho.symbols import Symbols, entries, pairs
 from reprodiff.formats.macho.view import N_FUN, N_SECT, N_STAB, N_TYPE, View
 from reprodiff.formats.program import contents
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.inside import Inside, filling, grown
 from reprodiff.formats.program.sides import Pair
 from reprodiff.formats.program.turned import Turned, ordered
@@ -138,7 +139,7 @@ def _section(walk: Any, both: MachoBoth, pair: Pair, node: Node) -> None:
     left, right = both.left.data(one), both.right.data(two)
     key = node.key if isinstance(node, Group) and node.key is not None else one.name
     inside: Any = Inside(walk, WHERE, key)
-    stream = contents.Stream(left, right, one.offset, two.offset)
+    stream = Stream(left, right, one.offset, two.offset)
     if one.code:
         contents.stale(inside, both, pair, WHERE, stream)
     if left == right:

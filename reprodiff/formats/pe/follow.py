@@ -15,6 +15,7 @@ from reprodiff.formats.pe.sides import PeBoth, Span
 from reprodiff.formats.pe.twins import twins
 from reprodiff.formats.pe.view import View
 from reprodiff.formats.program import contents
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.inside import Inside, filling
 from reprodiff.formats.program.names import EM_386, ET_REL
 from reprodiff.formats.program.pieces import Pieces
@@ -155,7 +156,7 @@ def _section(walk: Any, both: PeBoth, pair: Pair, a: Group, b: Group, nodes: Row
     if left == right and both.left.view.type == ET_REL:
         return
     pieces = both.pieces(pair)
-    stream = contents.Stream(left, right, one.offset, two.offset)
+    stream = Stream(left, right, one.offset, two.offset)
     if one.code and one.alloc:
         contents.stale(inside, both, pair, WHERE, stream)
     if _relocated(inside, both, pair):
@@ -173,7 +174,7 @@ def _section(walk: Any, both: PeBoth, pair: Pair, a: Group, b: Group, nodes: Row
         _described(walk, both, x, y, f"{WHERE}/{step(x)}", (one.name,))
     if dropped:
         pieces = Pieces([p for p in [*pieces.pieces, *pieces.added] if (p.l0, p.l1) not in dropped], left, right)
-    stream = contents.Stream(left, bytes(patched), one.offset, two.offset)
+    stream = Stream(left, bytes(patched), one.offset, two.offset)
     found = Differing(stream.left, stream.right, pieces, "<")
     if len(found.one):
         decide(both, pair, found)

@@ -3,30 +3,25 @@
 import re
 from bisect import bisect_right
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
 from reprodiff.formats.program import code
+from reprodiff.formats.program.around import Stream, path_around, path_at, text_around, text_stop
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import (
-    DT_NEEDED,
-    DT_RPATH,
-    DT_RUNPATH,
-    DT_SONAME,
     EM_AARCH64,
     EM_ARM,
     EM_PPC64,
     EM_RISCV,
     EM_S390,
-    SHT_DYNAMIC,
     SHT_FINI_ARRAY,
     SHT_INIT_ARRAY,
     SHT_PREINIT_ARRAY,
     SHT_STRTAB,
-    dynamic_name,
 )
 from reprodiff.formats.program.pieces import PRINTED, Piece, texts
 from reprodiff.formats.program.pointers import decide
@@ -49,19 +44,6 @@ PLACES_MAX = 2000
 ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 STALE_MAX = 16
 GROUPS_MAX = 64
-# A text among numbers: something that names a file, a symbol or a type.
-PATH = re.compile(rb"[\x20-\x7e]*")
-PRINTED_BEFORE = re.compile(rb"[\x20-\x7e\t\n]*")
-NAME = re.compile(rb"[\w.+~/@$:<>, *&()-]{6,}")
-
-
-class Stream(NamedTuple):
-    """The bytes of a section pair, and where in the streams of a walk they start."""
-
-    left: bytes
-    right: bytes
-    one: int
-    two: int
 
 
 def key_of(left: bytes, right: bytes) -> bytes:
@@ -253,29 +235,20 @@ def _put_alone(
         start = (one or two)[0]
         side = both.left if one else both.right
         section = pair.one if one else pair.two
-        place = _string_place(side, section, where, start - section.offset)
-        walk.put(place, () if place != f"{where}/string[*]" else (data.rstrip(b"\0")[:KEY_MAX],), one, two, TEXT)
+        place = side.image.string_place(section, start - section.offset)
+        keys = () if place is not None else (data.rstrip(b"\0")[:KEY_MAX],)
+        walk.put(place or f"{where}/string[*]", keys, one, two, TEXT)
     else:
         walk.put(where, (), one, two, RAW)
 
 
-def _string_place(side: Any, section: Any, where: str, offset: int) -> str:
-    """Return the place of a string: the dynamic entry that it is the value of, else the table's."""
-    if section.name == b".dynstr":
-        dynamic = next((s for s in side.image.sections if s.type == SHT_DYNAMIC and s.stored), None)
-        for tag, value in side.image.dynamic(side.data(dynamic)) if dynamic else ():
-            if tag in {DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH} and value == offset:
-                return f"elf/.dynamic/{dynamic_name(tag)}"
-    return f"{where}/string[*]"
-
-
 def string_changed(walk: Walk, both: Both, pair: Pair, where: str, a: bytes, b: bytes, one: Any, two: Any) -> None:
     """Put a string that is another one on the right."""
-    places = [_string_place(side, section, where, span[0] - section.offset) for side, section, span in
-              ((both.left, pair.one, one), (both.right, pair.two, two))]  # fmt: skip
-    place = next((p for p in places if p.startswith("elf/.dynamic/")), places[0])
-    keys = (key_of(a, b),) if place.endswith("string[*]") else ()
-    walk.put(place, keys, one, two, TEXT)
+    place = both.left.image.string_place(pair.one, one[0] - pair.one.offset) or both.right.image.string_place(
+        pair.two, two[0] - pair.two.offset
+    )
+    keys = () if place is not None else (key_of(a, b),)
+    walk.put(place or f"{where}/string[*]", keys, one, two, TEXT)
 
 
 def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, found: Differing) -> None:
@@ -306,8 +279,8 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
                 groups.setdefault(emptied, []).append((a, b, size))
                 continue
         around = found.pieces.find(a)
-        text = _text_around(both, pair, stream, around, a, b)
-        path = _path_around(stream, around, a, b) if text is None else None
+        text = text_around(both, pair, stream, around, a, b)
+        path = path_around(stream, around, a, b) if text is None else None
         if text is not None:
             groups.setdefault(("string", b"", text), []).append((a, b, size))
         elif path is not None:
@@ -321,59 +294,6 @@ def _changed(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, fou
             groups.setdefault(("", b"", a >> 6 if apart else 0), []).append((a, b, size))
     for (kind, name, start), rows in groups.items():
         _put_group(walk, both, pair, where, stream, kind, name, start, rows)
-
-
-def _text_around(both: Both, pair: Pair, stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
-    """Return where the text begins that a differing byte lies in on both sides, None where it is no text."""
-    section = pair.one
-    least = 1 if section.strings else 4
-    loose = section.alloc and not section.strings
-    start = stream.left.rfind(b"\0", max(0, a - 4096), a) + 1
-    if loose:
-        # The longer of two texts tells where both begin: behind the shorter one there is nothing but zeros.
-        start = min(start, stream.right.rfind(b"\0", max(0, b - 4096), b) + 1 + a - b)
-    stop = _text_stop(stream, start, start + b - a, loose)
-    if piece is None or start < piece.l0 or start <= a - 4096 or stop is None or stop > piece.l1 or stop <= a:
-        return None
-    while start < a and stream.left[start] < 0x20:
-        start += 1
-    one, two = _text_sides(stream, start, stop, b - a)
-    if loose and not texts(one, two):
-        # Behind a number that has no NUL at its end: what is printed, from where code refers to it.
-        start = max(
-            a - len(_printed_before(stream.left, start, a)), a - len(_printed_before(stream.right, start + b - a, b))
-        )
-        places = both.left.references(section)
-        first = int(np.searchsorted(places, start))
-        if first < len(places) and places[first] <= a:
-            start = int(places[first])
-        one, two = _text_sides(stream, start, stop, b - a)
-    if max(len(one), len(two)) < least or not texts(one, two):
-        return None
-    if not section.alloc and not section.strings and not (NAME.fullmatch(one) and NAME.fullmatch(two)):
-        return None
-    return start
-
-
-def _text_stop(stream: Stream, start: int, other: int, loose: bool) -> int | None:
-    """Return where two texts end; None where they do not end in one place, nor the shorter one is filled up with zeros
-    (loose: where that may be)."""
-    ends = stream.left.find(b"\0", max(start, 0), start + 8192), stream.right.find(b"\0", max(other, 0), other + 8192)
-    if min(ends) < 0 or start < 0 or other < 0:
-        return None
-    size = max(ends[0] - start, ends[1] - other)
-    rest = stream.left[ends[0] : start + size + 1] + stream.right[ends[1] : other + size + 1]
-    same = ends[0] - start == ends[1] - other
-    return start + size if same or (loose and not rest.strip(b"\0")) else None
-
-
-def _text_sides(stream: Stream, start: int, stop: int, shift: int) -> tuple[bytes, bytes]:
-    return stream.left[start:stop].rstrip(b"\0"), stream.right[start + shift : stop + shift].rstrip(b"\0")
-
-
-def _printed_before(data: bytes, start: int, stop: int) -> bytes:
-    found = PRINTED_BEFORE.match(data[start:stop][::-1])
-    return found[0] if found else b""
 
 
 def _resource_times(
@@ -410,30 +330,9 @@ def _emptied(both: Both, pair: Pair, stream: Stream, a: int, b: int) -> tuple[st
     ):
         start, stop = data.rfind(b"\0", 0, at) + 1, data.find(b"\0", at)
         if stop > at and not other[there - (at - start) : there + stop - at].strip(b"\0"):
-            place = _string_place(side, section, "", start)
-            return ("place", place.encode(), a - (at - start)) if place.startswith("elf/.dynamic/") else None
+            place = side.image.string_place(section, start)
+            return ("place", place.encode(), a - (at - start)) if place is not None else None
     return None
-
-
-def _path_around(stream: Stream, piece: Piece | None, a: int, b: int) -> int | None:
-    """Return where the path begins that a differing byte lies in on both sides, among other bytes than text."""
-    if piece is None or not piece.equal:
-        return None
-    first = max(piece.l0, a - 4096)
-    start = a - len(_path(stream.left[first:a][::-1], 0))
-    start = stream.left.find(b"/", start, a)
-    if start < 0:
-        return None
-    other = b - (a - start)
-    size = len(_path(stream.left, start))
-    if size <= a - start or size < 4 or size != len(_path(stream.right, other)) or start + size > piece.l1:
-        return None
-    return start
-
-
-def _path(data: bytes, start: int) -> bytes:
-    found = PATH.match(data, start, start + 4096)
-    return found[0] if found else b""
 
 
 def _put_group(
@@ -445,9 +344,9 @@ def _put_group(
         shift = rows[0][1] - rows[0][0]
         if kind == "string":
             loose = pair.one.alloc and not pair.one.strings
-            stop = _text_stop(stream, start, start + shift, loose) or start
+            stop = text_stop(stream, start, start + shift, loose) or start
         else:
-            stop = start + len(_path(stream.left, start))
+            stop = start + len(path_at(stream.left, start))
         one, two = stream.left[start:stop], stream.right[start + shift : stop + shift]
         if sum(row[2] for row in rows) == sum(x != y for x, y in zip(one, two, strict=False)):
             spans = (

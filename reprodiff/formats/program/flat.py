@@ -29,6 +29,5 @@ class Flat:
         """Yield nothing: symbols do not lie in a section."""
         return iter(())
 
-    def dynamic(self, _data: bytes) -> list[tuple[int, int]]:
-        """Return nothing: there is no dynamic section."""
-        return []
+    def string_place(self, _section: Section, _offset: int) -> None:
+        """Return None: strings are told by their own place."""

@@ -117,8 +117,8 @@ class Program(Protocol):
     def symbols(self, data: bytes, /) -> Iterator[tuple[int, int, int, int, int, int]]:
         """Yield (st_name, st_info, st_other, st_shndx, st_value, st_size) of a symbol table's bytes."""
 
-    def dynamic(self, data: bytes, /) -> list[tuple[int, int]]:
-        """Return (tag, value) of the bytes of a dynamic section."""
+    def string_place(self, section: Section, offset: int, /) -> str | None:
+        """Return the place of the field whose value the string at an offset of a section is, None where there is none."""
 
 
 def string(table: bytes, offset: int) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.program.contents import Stream
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.sides import Both
 
 SIZE_MAX = 8 << 20
