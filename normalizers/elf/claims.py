@@ -226,6 +226,30 @@ def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
     return "origin" if found else None
 
 
+def lto_digest(change: Any, evidence: Any) -> Sure | None:
+    """Suspect a digest of what the compiler keeps for the linker, where paths differ that it is made of."""
+    return "suspected" if change.kind == "changed" and evidence.shared.roots else None
+
+
+# So much of a section's code may differ where its texts grew, and be so much longer.
+LTO_SHARE, LTO_GROWN = 8, 8
+
+
+def lto_numbers(change: Any, evidence: Any) -> Sure | None:
+    """Suspect the numbers of a section for link-time optimization, packed in bits, where paths in the same section grew
+    under the exchanged directory and nothing else of its texts differs."""
+    if change.kind != "changed" or abs((change.l1 - change.l0) - (change.r1 - change.r0)) > LTO_GROWN:
+        return None
+    strings = evidence.comparison.changes.get(f"{evidence.where}/string[*]", ())
+    grown = any(text.l1 - text.l0 != text.r1 - text.r0 for text in strings)
+    if not grown or any(
+        unit_digest(text, evidence) is None and source_under_root(text, evidence) is None for text in strings
+    ):
+        return None
+    size = evidence.comparison.left.size
+    return "suspected" if LTO_SHARE * change.size <= size else None
+
+
 def said(cause: str) -> Claim:
     """Return a claim for texts that differ in what they say of their build."""
 
