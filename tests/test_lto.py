@@ -70,7 +70,7 @@ def test_the_same_compressed_otherwise(tmp_path):
 
 
 @pytest.mark.parametrize("other", [b"\x28\xb5\x2f\xfd", b"\x78\x9c", b""])
-def test_damage(tmp_path, other):
+def test_damage(other):
     """A section that only begins as if it were compressed is compared as bytes."""
     left, right = sides(CASE)
     data = right.read_bytes()

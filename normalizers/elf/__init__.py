@@ -124,6 +124,8 @@ RULES: tuple[Rule, ...] = (
         )
     ),
     *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name) for place in NAMES),
+    *(Rule(place, "binary-symbol-path", "a linker's name for the bytes of a file: its path, as it was given", claim=claims.binary_symbol)
+      for place in NAMES),
     *(rule for place in (".rodata*", ".data*", ".qtmimedatabase") for rule in qt.rules(f"elf/{place}")),
     *(
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)

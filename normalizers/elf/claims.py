@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from normalizers.patterns import Sure
+from reprodiff.formats.program.binary import heads
 from reprodiff.formats.program.names import STT_FILE
 from reprodiff.paths import is_source, paths
 from reprodiff.rules import Sureness
@@ -224,6 +225,26 @@ def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
         return None
     found = anonymous(change, evidence)
     return "origin" if found else None
+
+
+_NO_NAME = re.compile(rb"\W|_", re.ASCII)
+
+
+def binary_symbol(change: Any, evidence: Any) -> Sure | None:
+    """Claim the name that a linker made of a file's absolute path where the directory in it is exchanged; suspect it
+    where nothing else says which directory that is."""
+    text = text_of(change)
+    found = heads(*text) if text else None
+    # An absolute path begins with what became of its slash.
+    if text is None or found is None or not all(side.startswith(b"_binary__") for side in text):
+        return None
+    for root in evidence.shared.roots:
+        one, two = (_NO_NAME.sub(b"_", side.strip(b"/")) for side in root)
+        cut = [side.removeprefix(b"_binary__") for side in text]
+        if cut[0].startswith(one + b"_") and cut[1].startswith(two + b"_") and cut[0][len(one) :] == cut[1][len(two) :]:
+            return "origin"
+    others = {heads(*text_of(other) or (b"", b"")) for other in evidence.comparison.changes.get(evidence.where, ())}
+    return "suspected" if others - {None} == {found} else None
 
 
 def lto_digest(change: Any, evidence: Any) -> Sure | None:
