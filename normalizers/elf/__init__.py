@@ -116,6 +116,7 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=claims.rust_source),
             Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=claims.coverage),
             Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
+            Rule(place, "file-macro-path", "__FILE__, in pieces that code copies", claim=claims.path_piece),
             Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
             Rule(place, "embedded-build-date-string", "when, by whom and where the program was built",
                  claim=claims.several, parts=claims.parts_of),

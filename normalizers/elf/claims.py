@@ -81,6 +81,23 @@ def source_under_root(change: Any, evidence: Any) -> Sure | None:
     return "suspected"
 
 
+# Registers that a compiler copies a text with have so many bytes, or a multiple of it.
+REGISTER, PIECE_MIN = 8, 16
+
+
+def path_piece(change: Any, evidence: Any) -> Sure | None:
+    """Claim the beginning of a path that stands on its own, as long as registers are, for code that copies the text with
+    them: where the whole text is in the program as well, and is one under the exchanged directory."""
+    text = text_of(change)
+    if not text or any(len(side) % REGISTER or len(side) < PIECE_MIN for side in text):
+        return None
+    for other in evidence.comparison.changes.get(evidence.where, ()):
+        whole = text_of(other)
+        if whole and all(side != one and one.startswith(side) for side, one in zip(text, whole, strict=True)):
+            return source_under_root(other, evidence)
+    return None
+
+
 def rust_source(change: Any, evidence: Any) -> Sure | None:
     """Claim a path of Rust code under the exchanged directory, or below Cargo's home."""
     text = text_of(change)
