@@ -4,7 +4,7 @@ from typing import Any
 
 from normalizers.common import clamp
 from normalizers.patterns import Sure
-from normalizers.qt import MTIME
+from normalizers.qt import FORMAT, MTIME, versions
 from reprodiff.rules import Policy, Rule, Set
 
 CONTENT = "qrc/file[*]/content"
@@ -56,7 +56,23 @@ def _name(value: bytes, _policy: Policy) -> bytes:
     return value.rpartition(b"/")[2]
 
 
+def _said(evidence: Any) -> tuple[set[int], set[int]]:
+    comparison = evidence.comparison
+    left, right = (versions(side.read(0, side.size)) for side in (comparison.left, comparison.right))
+    return left, right
+
+
+def _timed(change: Any, evidence: Any) -> Sure | None:
+    """Claim the times of nodes that one side alone has where each side's code says so of its version: 1 has none."""
+    with_times, without = evidence.once(_said)[:: 1 if change.kind == "left" else -1]
+    return "origin" if without == {1} and with_times and min(with_times) > 1 else None
+
+
 RULES: tuple[Rule, ...] = (
+    *(
+        Rule(f"qrc/struct/resource[*]/{name}", "qt-rcc-format-version", FORMAT, None, "one-sided", _timed)
+        for name in ("lastmodified", "before lastmodified")
+    ),
     Rule("qrc/{struct,struct_v2,struct_v3}/resource[*]/lastmodified", "qt-rcc-mtime", MTIME, Set(clamp), opt_in=True),
     Rule(SOURCE, "text-build-path", COMMENT, Set(_name), claim=_moved, opt_in=True),
     Rule(CONTENT, "compressor-params", WHY, None, "encoding", _encoded, _names),

@@ -17,6 +17,7 @@ from normalizers.patterns import Sure
 from reprodiff.rules import Rule, Set
 
 MTIME = "when the resource's file was last written, or made; QFileInfo::lastModified() shows it and nothing else does"
+FORMAT = "the format version of Qt's resources, which rcc's own version or an option chose: Qt reads each of them"
 CLOCK = "the clock when a Qt tool wrote the file, in a comment"
 RELATIVE = "the way from the build directory to the header, by moc; the compiler finds the same header"
 
@@ -94,7 +95,35 @@ def relative_include(change: Any, evidence: Any) -> Sure | None:
     return "origin" if left[-same:] == right[-same:] and left[-1] in headers else None
 
 
+NODES = "qrc/struct/resource[*]/lastmodified"
+REGISTERED = (
+    rb"( +int version = )([1-3])(;\r?\n)",
+    rb"( +(?:QtCore\.)?q(?:R|Unr)egisterResourceData\()(0x0[1-3])(, qt_resource_struct, qt_resource_name, qt_resource_data\)\r?\n)",
+)
+
+
+def versions(text: bytes) -> set[int]:
+    """Return the versions of resources that code by rcc says when it registers its arrays."""
+    return {int(match[2], 16) for pattern in REGISTERED for match in re.finditer(rb"(?m)^" + pattern, text)}
+
+
+def registered(change: Any, evidence: Any) -> Sure | None:
+    """Claim the line behind rcc's arrays that says their version; what the nodes of that version have is told there."""
+    lines = _lines(change)
+    outer = evidence.outer
+    if lines is None or len(lines) != 1 or outer is None or outer.comparison.format != "qrc":
+        return None
+    for pattern in REGISTERED:
+        one, two = (re.fullmatch(pattern, line) for line in lines[0])
+        if one and two and one[1] == two[1] and one[3] == two[3]:
+            # Only times tell versions apart: where both or neither side has them no other version is 1.
+            apart = any(node.kind != "changed" for node in outer.comparison.changes.get(NODES, ()))
+            return "origin" if apart == (b"1" in {one[2][-1:], two[2][-1:]}) else None
+    return None
+
+
 TEXT: tuple[Rule, ...] = (
+    Rule(LINE, "qt-rcc-format-version", FORMAT, claim=registered),
     Rule(LINE, "qt-qmake-uic-stamp", CLOCK, claim=stamped),
     Rule(LINE, "moc-relative-include", RELATIVE, claim=relative_include),
 )

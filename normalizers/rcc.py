@@ -5,7 +5,7 @@ from typing import Any
 from normalizers.common import clamp
 from normalizers.compressors import another_encoder, encoders_named
 from normalizers.patterns import Sure
-from normalizers.qt import MTIME
+from normalizers.qt import FORMAT, MTIME
 from reprodiff.rules import Policy, Reencode, Rule, Set
 
 CONTENT = "rcc/file[*]/content"
@@ -51,7 +51,35 @@ def _usual(value: bytes, _policy: Policy) -> bytes:
     return DEFAULT_ZLIB if _same_stream(value) else value
 
 
+VERSIONS = {1, 2, 3}
+FLAGGED = 3
+NODE, NODE_FLAGS, ENCODED = 22, 5, 1 | 4
+
+
+def _version(change: Any, evidence: Any) -> Sure | None:
+    """Claim a header's version where both are known."""
+    values = evidence.values(change)
+    return "origin" if values is not None and VERSIONS.issuperset(values) else None
+
+
+def _flags(change: Any, evidence: Any) -> Sure | None:
+    """Claim the flags that a header of version 3 has beside one without: all those of the nodes together."""
+    source = evidence.comparison.left if change.kind == "left" else evidence.comparison.right
+    words = [int.from_bytes(source.read(at, at + 4), "big") for at in range(4, 24, 4)]
+    version, tree, *others, flags = words
+    stop = min((at for at in [*others, source.size] if at > tree), default=tree)
+    data = source.read(tree, stop)
+    found = 0
+    for value in data[NODE_FLAGS::NODE]:
+        found |= value & ENCODED
+    return "origin" if version == FLAGGED and flags == found else None
+
+
 RULES: tuple[Rule, ...] = (
+    Rule("rcc/header/version", "qt-rcc-format-version", FORMAT, claim=_version),
+    Rule("rcc/header/flags", "qt-rcc-format-version", FORMAT, None, "one-sided", _flags),
+    # A node has a time or none as its file's version has it.
+    Rule("rcc/tree/resource[*]/node/lastmodified", "qt-rcc-format-version", FORMAT, None, "one-sided"),
     Rule("rcc/tree/resource[*]/node/lastmodified", "qt-rcc-mtime", MTIME, Set(clamp), opt_in=True),
     Rule(CONTENT, "compressor-params", WHY, Reencode(), "encoding", _deflated, encoders_named, opt_in=True),
     Rule(CONTENT, "compressor-params", WHY, None, "encoding", _same, _named),

@@ -84,6 +84,15 @@ RULES: tuple[Rule, ...] = (
     Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
     Rule("elf/.debug_*", "rust-crate-hash", "debug information of functions whose order follows from the digests in their names",
          claim=rust.reordered_by_names),
+    # What is kept for link-time optimization.
+    Rule("elf/.gnu.debuglto_*/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=claims.flags),
+    Rule("elf/.gnu.debuglto_*/string[*]", "dwarf-comp-dir", _PATH, claim=claims.under_root),
+    Rule("elf/.gnu.lto_*/string[*]", "file-macro-path", _MACRO, claim=claims.source_under_root),
+    Rule("elf/.gnu.lto_*/string[*]", "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
+    Rule("elf/.gnu.lto_*", "file-macro-path", "numbers that say where texts are, in a section whose texts grew with a path",
+         claim=claims.lto_numbers),
+    Rule("elf/.gnu.lto_*/digest", "path-derived-hash", "a number beside texts with the directory that was built in: GCC's digest of them",
+         claim=claims.lto_digest),
     # Records of the tools.
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
     Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
@@ -107,6 +116,7 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=claims.rust_source),
             Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=claims.coverage),
             Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
+            Rule(place, "file-macro-path", "__FILE__, in pieces that code copies", claim=claims.path_piece),
             Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
             Rule(place, "embedded-build-date-string", "when, by whom and where the program was built",
                  claim=claims.several, parts=claims.parts_of),
@@ -115,6 +125,8 @@ RULES: tuple[Rule, ...] = (
         )
     ),
     *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name) for place in NAMES),
+    *(Rule(place, "binary-symbol-path", "a linker's name for the bytes of a file: its path, as it was given", claim=claims.binary_symbol)
+      for place in NAMES),
     *(rule for place in (".rodata*", ".data*", ".qtmimedatabase") for rule in qt.rules(f"elf/{place}")),
     *(
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)

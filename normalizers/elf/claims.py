@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from normalizers.patterns import Sure
+from reprodiff.formats.program.binary import heads
 from reprodiff.formats.program.names import STT_FILE
 from reprodiff.paths import is_source, paths
 from reprodiff.rules import Sureness
@@ -78,6 +79,23 @@ def source_under_root(change: Any, evidence: Any) -> Sure | None:
         return "origin"
     # Another kind of path may be what a program reads at run time: only likely.
     return "suspected"
+
+
+# Registers that a compiler copies a text with have so many bytes, or a multiple of it.
+REGISTER, PIECE_MIN = 8, 16
+
+
+def path_piece(change: Any, evidence: Any) -> Sure | None:
+    """Claim the beginning of a path that stands on its own, as long as registers are, for code that copies the text with
+    them: where the whole text is in the program as well, and is one under the exchanged directory."""
+    text = text_of(change)
+    if not text or any(len(side) % REGISTER or len(side) < PIECE_MIN for side in text):
+        return None
+    for other in evidence.comparison.changes.get(evidence.where, ()):
+        whole = text_of(other)
+        if whole and all(side != one and one.startswith(side) for side, one in zip(text, whole, strict=True)):
+            return source_under_root(other, evidence)
+    return None
 
 
 def rust_source(change: Any, evidence: Any) -> Sure | None:
@@ -224,6 +242,50 @@ def anonymous_symbol(change: Any, evidence: Any) -> Sure | None:
         return None
     found = anonymous(change, evidence)
     return "origin" if found else None
+
+
+_NO_NAME = re.compile(rb"\W|_", re.ASCII)
+
+
+def binary_symbol(change: Any, evidence: Any) -> Sure | None:
+    """Claim the name that a linker made of a file's absolute path where the directory in it is exchanged; suspect it
+    where nothing else says which directory that is."""
+    text = text_of(change)
+    found = heads(*text) if text else None
+    # An absolute path begins with what became of its slash.
+    if text is None or found is None or not all(side.startswith(b"_binary__") for side in text):
+        return None
+    for root in evidence.shared.roots:
+        one, two = (_NO_NAME.sub(b"_", side.strip(b"/")) for side in root)
+        cut = [side.removeprefix(b"_binary__") for side in text]
+        if cut[0].startswith(one + b"_") and cut[1].startswith(two + b"_") and cut[0][len(one) :] == cut[1][len(two) :]:
+            return "origin"
+    others = {heads(*text_of(other) or (b"", b"")) for other in evidence.comparison.changes.get(evidence.where, ())}
+    return "suspected" if others - {None} == {found} else None
+
+
+def lto_digest(change: Any, evidence: Any) -> Sure | None:
+    """Suspect a digest of what the compiler keeps for the linker, where paths differ that it is made of."""
+    return "suspected" if change.kind == "changed" and evidence.shared.roots else None
+
+
+# So much of a section's code may differ where its texts grew, and be so much longer.
+LTO_SHARE, LTO_GROWN = 8, 8
+
+
+def lto_numbers(change: Any, evidence: Any) -> Sure | None:
+    """Suspect the numbers of a section for link-time optimization, packed in bits, where paths in the same section grew
+    under the exchanged directory and nothing else of its texts differs."""
+    if change.kind != "changed" or abs((change.l1 - change.l0) - (change.r1 - change.r0)) > LTO_GROWN:
+        return None
+    strings = evidence.comparison.changes.get(f"{evidence.where}/string[*]", ())
+    grown = any(text.l1 - text.l0 != text.r1 - text.r0 for text in strings)
+    if not grown or any(
+        unit_digest(text, evidence) is None and source_under_root(text, evidence) is None for text in strings
+    ):
+        return None
+    size = evidence.comparison.left.size
+    return "suspected" if LTO_SHARE * change.size <= size else None
 
 
 def said(cause: str) -> Claim:

@@ -40,6 +40,8 @@ PIECE = 16 << 20
 ZLIB_FRAME = 4 + 2 + 4
 
 
+# One function for all versions: by it the comparison knows that a field is derived in the same way on both sides.
+@cache
 def _offset_of(name: str) -> Derive:
     return lambda _record, refs: refs.offset(name).to_bytes(4, "big")
 
@@ -65,6 +67,7 @@ def header(version: int) -> Table:
     return Table(*fields)
 
 
+@cache
 def _within(name: str, array: str) -> Derive:
     return lambda _record, refs: (refs.offset(name) - refs.offset(array)).to_bytes(4, "big")
 

@@ -466,3 +466,44 @@ def test_what_only_looks_like_it_is_not(left, right):
 )
 def test_a_relative_include_by_moc_is_named(one, two):
     assert causes(MOC % (b"window.h", one), MOC % (b"window.h", two)) == ("explained", ["moc-relative-include"])
+
+
+VERSION = "qt-rcc-format-version"
+
+
+def reported(left, right):
+    found = diff_sources(Bytes(left), Bytes(right), "x", "x", Budget(), digests=False).report
+    return {cause["id"] for cause in found["causes"]}, [item["path"] for item in found["unexplained"]]
+
+
+def both_sides(case):
+    return [next((FIXTURES / case / side).iterdir()).read_bytes() for side in ("left", "right")]
+
+
+def test_header_flags_that_do_not_follow_stay_a_change():
+    """Version 3 beside version 2: flags of the header that no node has."""
+    left, right = both_sides("rcc/version-flags")
+    assert reported(left, right)[1] == []
+    for bit in (0, 2, 1, 7):
+        flags = right[23] ^ 1 << bit
+        changed = right[:23] + bytes([flags]) + right[24:]
+        assert any(path.endswith("header/flags") for path in reported(left, changed)[1]), bit
+
+
+@pytest.mark.parametrize("number", [b"1", b"3", b"4"])
+def test_version_of_source_code_that_its_nodes_contradict(number):
+    """What registers the arrays says another version than the nodes are of."""
+    left, right = both_sides("qrc/cpp-version")
+    assert reported(left, right) == ({VERSION}, [])
+    line = b"int version = "
+    assert right.count(line + b"2;") == 2
+    unexplained = reported(left, right.replace(line + b"2;", line + number + b";"))[1]
+    # Versions 2 and 3 both have times.
+    assert (unexplained == []) == (number == b"3")
+
+
+def test_a_version_without_other_nodes():
+    """1 against 2 in the call alone: the nodes are of one width."""
+    _left, right = both_sides("qrc/cpp-version")
+    changed = right.replace(b"int version = 2;", b"int version = 1;")
+    assert reported(right, changed)[1]

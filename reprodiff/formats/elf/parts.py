@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from reprodiff.codecs import BE, BE_HEX, LE, LE_HEX, TEXT, Codec
 from reprodiff.errors import FormatError
+from reprodiff.formats.elf import lto
 from reprodiff.formats.elf.compressed import inflate
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.names import NOTES, dynamic_name
@@ -64,7 +65,7 @@ def partition(image: Image) -> list[Node]:
         if start < last or any(start < node.stop and node.start < stop for node in fixed):
             continue
         # Compressed sections have payloads, and how these are compressed follows from them.
-        kind = Group if section.compressed or section.name.startswith(b".zdebug") else Closed
+        kind = Group if section.compressed or section.name.startswith((b".zdebug", lto.NAME)) else Closed
         nodes.append(kind(section.label, start, stop, partial(_expand, image=image), info=section))
         last = stop
     if not image.sections:
@@ -150,6 +151,8 @@ def _parts(image: Image, section: Section) -> list[Node]:
         return _compressed(image, section)
     if section.name.startswith(b".zdebug"):
         return _zdebug(image, section)
+    if section.name.startswith(lto.NAME):
+        return lto.nodes(image, section)
     if section.strings or section.name in {b".modinfo", b".comment", b".GCC.command.line"}:
         return _strings(image, section)
     part = _BY_TYPE.get(section.type) or _BY_NAME.get(section.name)

@@ -8,7 +8,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import dynamic, headers, tables
+from reprodiff.formats.elf import dynamic, headers, lto, tables
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.maps import sides
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, dynamic_name
@@ -121,6 +121,10 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if one.compressed:
         compressed(walk, both, pair, a, b)
         return
+    if one.name.startswith(lto.NAME):
+        same = walk.left.read(a.start, a.stop) == walk.right.read(b.start, b.stop)
+        if same or lto.compare(walk, a, b, one.name):
+            return
     left, right = both.left.data(one), both.right.data(two)
     if one.code and one.alloc:
         contents.stale(walk, both, pair, where, Stream(left, right, one.offset, two.offset))

@@ -22,7 +22,7 @@ RUNS_MAX = 2000
 
 def grown(both: Both, target: "Pair | None", left: int, right: int, one: int, two: int) -> bool:
     """Tell whether a text at two addresses of a section pair is `one` and `two` bytes long, and grew by just that."""
-    if target is None or one == two or not target.one.stored or not target.two.stored:
+    if target is None or one == two or min(one, two) < 0 or not target.one.stored or not target.two.stored:
         return False
     a, b = left - target.one.place, right - target.two.place
     piece = both.pieces(target).find(a)
@@ -139,6 +139,10 @@ def _numbers(both: Both, pair: Pair, found: Differing, runs: list[tuple[int, int
                 continue
             values = [int.from_bytes(side[to - width : to].tobytes(), "little") for side, to in
                       ((found.left, stop), (found.right, other))]  # fmt: skip
+            # A text may be reached from its end as well, by a number below zero.
+            half = 1 << (8 * width - 1)
+            if min(values) >= half:
+                values = [value - 2 * half for value in values]
             if follows(low, high, values):
                 found.close(stop - width, stop)
                 break
@@ -160,7 +164,10 @@ def _follows(both: Both, pair: Pair, found: Differing, at: Any, end: Any, values
     at, end, to = at[whole], end[whole], to[whole]
     lefts = gather(found.left, at, 4, "<", True) + end + pair.one.place
     rights = gather(found.right, to, 4, "<", True) + to + (end - at) + pair.two.place
+    # Of a text that is reached from its end the number says how far back it begins.
+    back = [min(value, 0) for value in values]
+    sizes = [abs(value) for value in values]
     return any(
-        grown(both, both.section_at(left), left, right, *values)
+        grown(both, both.section_at(left + back[0]), left + back[0], right + back[1], *sizes)
         for left, right in zip(lefts.tolist(), rights.tolist(), strict=True)
     )

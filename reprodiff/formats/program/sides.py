@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reprodiff.formats.program import binary
 from reprodiff.formats.program.digests import plain
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.mangled import renamed
@@ -104,12 +105,15 @@ class Both:
 
     @property
     def names(self) -> dict[bytes, bytes]:
-        """Which symbol of the right side is which of the left, where only digests in the names tell them apart."""
+        """Which symbol of the right side is which of the left, where only digests in the names tell them apart, or the
+        directory of a file whose bytes they name."""
         return self._rename()
 
     def _rename(self) -> dict[bytes, bytes]:
         if self._names is None:
             self._names = renamed(self.left, self.right)
+            if b"_binary_" in self.left.strings():
+                self._names |= binary.paired(self.left.labels(), self.right.labels())
             self.right.rename({two: one for one, two in self._names.items()})
         return self._names
 
