@@ -10,7 +10,7 @@ from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import layout
 from reprodiff.formats.elf.references import version_fields
-from reprodiff.formats.elf.tables import Names, aligned, rows
+from reprodiff.formats.elf.tables import Names, aligned
 from reprodiff.formats.program.image import Program, Section, string
 from reprodiff.formats.program.names import (
     ADDRESS_TAGS,
@@ -22,6 +22,7 @@ from reprodiff.formats.program.names import (
     STRING_TAGS,
     dynamic_name,
 )
+from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather

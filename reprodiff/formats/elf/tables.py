@@ -12,7 +12,7 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import layout
-from reprodiff.formats.program.image import Program, Section, string
+from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
     EM_386,
     EM_S390,
@@ -30,6 +30,7 @@ from reprodiff.formats.program.names import (
     STT_TLS,
 )
 from reprodiff.formats.program.pieces import Pieces, identity
+from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair, at_symbol
 from reprodiff.formats.program.words import among, distinct, without
@@ -45,20 +46,6 @@ NUMBERED = re.compile(rb"(?<=^GCC_except_table)\d+$")
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 # Entries that are told one by one; the rest of a column is one change.
 EACH_MAX = 32
-
-
-def rows(data: bytes, image: Program, kind: str) -> Any:
-    """Return a table as a structured array; kind: "symbol", "rel" or "rela"."""
-    order, wide = image.order, image.wide
-    word = f"{order}u8" if wide else f"{order}u4"
-    if kind == "symbol":
-        plain = [("st_name", f"{order}u4")]
-        tail = [("st_info", "u1"), ("st_other", "u1"), ("st_shndx", f"{order}u2")]
-        values = [("st_value", word), ("st_size", word)]
-        dtype = np.dtype([*plain, *tail, *values] if wide else [*plain, *values, *tail])
-    else:
-        dtype = np.dtype([("r_offset", word), ("r_info", word), *([("r_addend", word)] if kind == "rela" else [])])
-    return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
 
 
 def _signed(values: Any) -> Any:

@@ -3,8 +3,6 @@
 import re
 import struct
 from bisect import bisect_left
-from collections import defaultdict
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +10,11 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.program.digests import plain
 from reprodiff.formats.program.dwarf import frames
 from reprodiff.formats.program.go.pclntab import go_program
 from reprodiff.formats.program.image import Program, Section, string
 from reprodiff.formats.program.machines import family, instructions
+from reprodiff.formats.program.named import Named
 from reprodiff.formats.program.names import (
     EM_386,
     EM_ARM,
@@ -24,19 +22,12 @@ from reprodiff.formats.program.names import (
     EM_X86_64,
     ET_EXEC,
     ET_REL,
-    MAPPED,
     RELATIVE,
-    SHN_LORESERVE,
     SHT_ARM_EXIDX,
     SHT_DYNSYM,
     SHT_NOBITS,
     SHT_RELA,
     SHT_SYMTAB,
-    STT_FILE,
-    STT_FUNC,
-    STT_GNU_IFUNC,
-    STT_OBJECT,
-    STT_TLS,
 )
 from reprodiff.formats.program.pieces import (
     Symbol,
@@ -45,8 +36,6 @@ from reprodiff.formats.program.words import distinct, gather, without
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
-# What they say of code and data that begins (ELF for the Arm architectures, RISC-V ELF psABI).
-MAPPING = re.compile(rb"\$([atdx])(?:\.|$|rv)")
 
 
 class Side:
@@ -120,55 +109,14 @@ class Side:
         tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
             s for s in self.image.sections if s.type == SHT_DYNSYM
         ]
-        found: defaultdict[int, list[Symbol]] = defaultdict(list)
-        # As Symbol(*row), for 100,000 of them.
-        symbol = partial(tuple.__new__, Symbol)
         if not tables or tables[0].compressed:
             return self._listed_by_go(set())
-        table = tables[0]
-        names = self.image.linked(table)
-        text = self.data(names) if names else b""
-        file = b""
-        seen: dict[tuple[bytes, bytes], int] = {}
+        names = self.image.linked(tables[0])
+        named = Named(self.image, self.data(tables[0]), self.data(names) if names else b"")
+        self._marks = named.marks
+        found = named.symbols
         sections = self.image.sections
-        most = min(len(sections), SHN_LORESERVE)
-        relocatable = self.image.type == ET_REL
-        mapped = self.image.machine in MAPPED
-        wanted = {STT_FUNC, STT_OBJECT, STT_GNU_IFUNC, STT_TLS}
-        # The lowest bit of the address of a function says what kind of code it is.
-        odd = 1 if self.image.machine == EM_ARM else 0
-        for name, info, _other, shndx, value, size in self.image.symbols(self.data(table)):
-            kind = info & 15
-            if kind == STT_FILE:
-                file = plain(string(text, name).rpartition(b"/")[2])
-                continue
-            if kind == 0 and mapped and info >> 4 == 0 and 0 < shndx < most:
-                mark = MAPPING.match(string(text, name))
-                if mark:
-                    start = value if relocatable else value - sections[shndx].addr
-                    self._marks.setdefault(shndx, []).append((start, mark[1][0]))
-                continue
-            if kind not in wanted or not 0 < shndx < most:
-                continue
-            label = string(text, name)
-            scope = file if info >> 4 == 0 else b""
-            number = seen.get((label, scope), 0)
-            seen[label, scope] = number + 1
-            section = sections[shndx]
-            if odd and kind in {STT_FUNC, STT_GNU_IFUNC}:
-                start = (value & ~1) - (0 if relocatable else section.addr)
-                self._marks.setdefault(shndx, []).append((start, ord("t" if value & 1 else "a")))
-            else:
-                start = value if relocatable or kind == STT_TLS else value - section.addr
-            room = section.size - start
-            if start >= 0 and room >= 0:
-                found[shndx].append(symbol((start, min(size, room), (label, scope, number))))
-        found.update(self._listed_by_go({number for number in found if sections[number].code and not self.by_table}))
-        for rows in found.values():
-            rows.sort()
-        for marks in self._marks.values():
-            marks.sort()
-        return dict(found)
+        return found | self._listed_by_go({number for number in found if sections[number].code and not self.by_table})
 
     def _table(self) -> Section | None:
         return next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
