@@ -65,7 +65,9 @@ def _holds(source: Any, path: bytes) -> bool:
     """Tell whether a stream has a path, or one below it."""
     pattern = re.compile(re.escape(path) + rb"[/\0]")
     step = 1 << 24
-    return any(pattern.search(source.read(at, at + step + len(path) + 1)) for at in range(0, source.size, step))
+    blocks = (source.read(at, at + step + len(path) + 1) for at in range(0, source.size, step))
+    # The path alone is found, or not, in half the time.
+    return any(path in block and pattern.search(block) for block in blocks)
 
 
 def source_under_root(change: Any, evidence: Any) -> Sure | None:

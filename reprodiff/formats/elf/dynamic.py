@@ -11,10 +11,11 @@ from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import layout, tags
 from reprodiff.formats.elf.names import ADDRESS_TAGS, MACHINE_TAGS, SIZE_TAGS, STRING_TAGS, dynamic_name
 from reprodiff.formats.elf.references import version_fields
-from reprodiff.formats.elf.tables import Names, aligned, rows
+from reprodiff.formats.elf.tables import Names, aligned
 from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.image import Program, Section, string
 from reprodiff.formats.program.names import RELATIVE, SHT_GNU_VERNEED, SHT_RELA
+from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather

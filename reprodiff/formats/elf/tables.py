@@ -12,7 +12,7 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import layout
-from reprodiff.formats.program.image import Program, Section, string
+from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
     EM_386,
     EM_S390,
@@ -30,8 +30,10 @@ from reprodiff.formats.program.names import (
     STT_TLS,
 )
 from reprodiff.formats.program.pieces import Pieces, identity
+from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair, at_symbol
+from reprodiff.formats.program.words import among, distinct, without
 from reprodiff.spans import differing
 
 # What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
@@ -44,20 +46,6 @@ NUMBERED = re.compile(rb"(?<=^GCC_except_table)\d+$")
 DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 # Entries that are told one by one; the rest of a column is one change.
 EACH_MAX = 32
-
-
-def rows(data: bytes, image: Program, kind: str) -> Any:
-    """Return a table as a structured array; kind: "symbol", "rel" or "rela"."""
-    order, wide = image.order, image.wide
-    word = f"{order}u8" if wide else f"{order}u4"
-    if kind == "symbol":
-        plain = [("st_name", f"{order}u4")]
-        tail = [("st_info", "u1"), ("st_other", "u1"), ("st_shndx", f"{order}u2")]
-        values = [("st_value", word), ("st_size", word)]
-        dtype = np.dtype([*plain, *tail, *values] if wide else [*plain, *values, *tail])
-    else:
-        dtype = np.dtype([("r_offset", word), ("r_info", word), *([("r_addend", word)] if kind == "rela" else [])])
-    return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
 
 
 def _signed(values: Any) -> Any:
@@ -200,9 +188,7 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         return string(names.left, int(x["st_name"][index])) or b"#%d" % int(ones[index])
 
     _columns(walk, f"{where}/symbol[*]/entry", good, x, y, table, starts, label)
-    for side, rest in enumerate(
-        (np.setdiff1d(np.arange(len(a)), ones).tolist(), np.setdiff1d(np.arange(len(b)), twos).tolist())
-    ):
+    for side, rest in enumerate((without(np.arange(len(a)), ones).tolist(), without(np.arange(len(b)), twos).tolist())):
         section = (pair.one, pair.two)[side]
         for index in rest:
             name = string((names.left, names.right)[side], int((a, b)[side]["st_name"][index]))
@@ -285,7 +271,7 @@ def _values(both: Both, x: Any, y: Any) -> Any:
     # A function of a library whose address is that of its entry in the linkage table.
     found |= (one != 0) & (x["st_shndx"] == 0) & both.addresses.same(one, two) if not relative else False
     if local.any() if hasattr(local, "any") else local:
-        for index in np.unique(x["st_shndx"][inside & local]).tolist():
+        for index in distinct(x["st_shndx"][inside & local]).tolist():
             pair = both.by_index.get(index)
             if pair is None:
                 continue
@@ -297,7 +283,7 @@ def _values(both: Both, x: Any, y: Any) -> Any:
             found |= here & ((pieces.to(one) == two) | ends | ((one == two) & (pair.one.size == pair.two.size == 0)))
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
-        ends = (one == two) & inside & ~np.isin(one, _covered(both, one))
+        ends = (one == two) & inside & ~among(one, _covered(both, one))
         found |= _within(
             both, x, y, np.flatnonzero(inside & ~local & ~found & (x["st_info"] == 0) & (y["st_info"] == 0))
         )
@@ -416,7 +402,7 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     _columns(walk, f"{where}/relocation", good, x, y, table, starts, lambda _index: b"")
     for side, (whole, used) in enumerate(((a, ones), (b, twos))):
         section = (pair.one, pair.two)[side]
-        rest = np.setdiff1d(np.arange(len(whole)), used)
+        rest = without(np.arange(len(whole)), used)
         for run in np.split(rest, np.flatnonzero(np.diff(rest) != 1) + 1) if len(rest) else ():
             span = section.offset + int(run[0]) * table.size, section.offset + (int(run[-1]) + 1) * table.size
             walk.put(f"{where}/relocation", (), None if side else span, span if side else None, RAW)
@@ -512,7 +498,7 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         relative = np.isin(types, RELATIVE.get(image.machine, ()))
         same = both.addresses.same(one, two) | both.reaches(one, two)
         # What leads to no section did not move.
-        same |= (one == two) & ((one == 0) | ~np.isin(one, _covered(both, one)))
+        same |= (one == two) & ((one == 0) | ~among(one, _covered(both, one)))
         return np.where(relative, same, one == two)
     found = one == two
     if table is None:
@@ -520,7 +506,7 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
     symbols_of = rows(both.left.data(table.one), image, "symbol")
     numbers = np.minimum(numbers, len(symbols_of) - 1)
     sections = np.where((symbols_of["st_info"][numbers] & 15) == STT_SECTION, symbols_of["st_shndx"][numbers], 0)
-    for index in np.unique(sections).tolist():
+    for index in distinct(sections).tolist():
         pair = both.by_index.get(index)
         if pair is None or not index:
             continue

@@ -13,7 +13,7 @@ from reprodiff.formats.program.code import displacements, follow
 from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_REL, SHF_WRITE
 from reprodiff.formats.program.pointers import jump_tables
 from reprodiff.formats.program.sides import Pair
-from reprodiff.formats.program.words import Check, Differing, gather
+from reprodiff.formats.program.words import Check, Differing, among, gather
 
 EMPTY = np.zeros(0, np.int64)
 # Relocations of objects by what they put into 4 bytes: an address, a distance, an offset in a section; and into 8.
@@ -36,7 +36,7 @@ def at(right: Any, check: Check) -> Check:
     """Return a check for places that the right side must name as well."""
 
     def checked(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
-        return np.isin(others, right) & check(starts, others, ones, twos)
+        return among(others, right) & check(starts, others, ones, twos)
 
     return checked
 
@@ -120,7 +120,7 @@ def stale(both: PeBoth, pair: Pair, found: Differing) -> list[tuple[int, int, in
             continue
         starts = known[0][known[0] + width <= len(found.left)]
         others = both.pieces(pair).to(starts)
-        whole = (others >= 0) & (others + width <= len(found.right)) & np.isin(others, known[1])
+        whole = (others >= 0) & (others + width <= len(found.right)) & among(others, known[1])
         starts, others = starts[whole], others[whole]
         ones = gather(found.left, starts, width, "<", False)
         twos = gather(found.right, others, width, "<", False)

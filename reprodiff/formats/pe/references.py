@@ -10,7 +10,7 @@ import numpy as np
 from reprodiff.formats.pe.view import View
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.names import EM_386, EM_AARCH64, EM_X86_64
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import distinct, gather
 
 EXPORT, IMPORT, EXCEPTION, RELOCATIONS = 0, 1, 3, 5
 HIGHLOW, DIR64 = 3, 10
@@ -51,7 +51,7 @@ class References:
         self.functions = self._functions()
         self._imports()
         self._exports()
-        self.relative = {number: np.unique(np.concatenate(rows)) for number, rows in self._relative.items()}
+        self.relative = {number: distinct(np.concatenate(rows)) for number, rows in self._relative.items()}
 
     def _bytes(self, section: Section) -> bytes:
         found = self.data.get(section.number)
@@ -71,7 +71,7 @@ class References:
 
     def _placed(self, rvas: Any) -> dict[int, Any]:
         found = {}
-        rvas = np.unique(rvas)
+        rvas = distinct(rvas)
         for section in self.view.sections[1:]:
             offsets = rvas - (section.addr - self.view.base)
             found[section.number] = offsets[(offsets >= 0) & (offsets < section.size)]
@@ -124,7 +124,7 @@ class References:
             self._add(section, np.concatenate([starts, starts[~packed] + 4]))
             return nothing
         self._add(section, (at + 12 * np.arange(len(rows)).reshape(-1, 1) + np.array([0, 4, 8])).reshape(-1))
-        self._unwind(np.unique(rows[:, 2]))
+        self._unwind(distinct(rows[:, 2]))
         return rows
 
     def _unwind(self, rvas: Any) -> None:
@@ -217,7 +217,7 @@ def blocks(relocated: Any, kind: int) -> bytes:
     """Return base relocations as linkers write them: one block a page, filled up to whole words."""
     found = []
     pages = relocated & ~0xFFF
-    for page in np.unique(pages).tolist():
+    for page in distinct(pages).tolist():
         words = (relocated[pages == page] & 0xFFF | kind << 12).astype("<u2").tobytes()
         words += bytes(-len(words) % 4)
         found.append(page.to_bytes(4, "little") + (8 + len(words)).to_bytes(4, "little") + words)

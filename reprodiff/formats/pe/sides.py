@@ -15,7 +15,7 @@ from reprodiff.formats.program.names import ET_REL
 from reprodiff.formats.program.pieces import Symbol
 from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.sides import Both, Makers, Pair
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import distinct, gather
 
 Span = tuple[int, int]
 # Stands for a byte of an address, whatever it is, where data is aligned by content.
@@ -112,7 +112,7 @@ class PeSide(Side):
                     data = np.frombuffer(self.data(other), np.uint8)
                     targets = gather(data, known[known + word <= len(data)], word, "<", False) - section.addr
                     hits.append(targets[(targets >= 0) & (targets < section.size)])
-            found = self._references[section.number] = np.unique(np.concatenate(hits))
+            found = self._references[section.number] = distinct(np.concatenate(hits))
         return found
 
     def handled(self, section: Section) -> Any:
@@ -123,7 +123,7 @@ class PeSide(Side):
             known = self.view.by_name
             if name not in known and b".text" in known:
                 known[name] = known[b".text"]
-            self._handled = np.unique(from_frames(self)[1]) if name in known else np.zeros(0, np.int64)
+            self._handled = distinct(from_frames(self)[1]) if name in known else np.zeros(0, np.int64)
         inside = self._handled[(self._handled >= section.addr) & (self._handled < section.addr + section.size)]
         data = self.data(section)
         rows = [
@@ -132,7 +132,7 @@ class PeSide(Side):
             if data[start + 1 : start + 2] in PCREL
             for at in within(data, start)
         ]
-        return np.unique(np.array(rows, np.int64))
+        return distinct(np.array(rows, np.int64))
 
     def marked(self, section: Section) -> bytes:
         """Return the bytes of a section with one mark for whatever address stands in the places that are known."""

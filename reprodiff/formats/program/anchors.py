@@ -15,7 +15,7 @@ from reprodiff.formats.program.machines import eight, x86
 from reprodiff.formats.program.names import EM_X86_64, ET_EXEC, ET_REL, SHF_WRITE, SHT_PROGBITS
 from reprodiff.formats.program.pieces import PRINTED, Piece, Pieces, by_content, texts, unlike
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import distinct_rows, gather
+from reprodiff.formats.program.words import among, distinct_rows, gather
 from reprodiff.spans import common_prefix, common_suffix
 
 # What both have in common between two stretches that differ: so little says nothing about what corresponds.
@@ -184,7 +184,7 @@ class _Found:
     def pairs(self) -> tuple[Any, Any]:
         """Return (left, right) of what begins and of what ends, each one to one."""
         begins, ends = (_single(np.concatenate(rows), self.sizes) for rows in (self.begins, self.ends))
-        known = np.isin(ends[:, 0], begins[:, 0]) | np.isin(ends[:, 1], begins[:, 1])
+        known = among(ends[:, 0], begins[:, 0]) | among(ends[:, 1], begins[:, 1])
         return begins, ends[~known]
 
 

@@ -9,7 +9,7 @@ from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.machines.instructions import ABSOLUTE, AGAIN, BRANCH, DATA, FORM, ROLE, Fields, Read
 from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.program.sides import Both, Pair, at_symbol
-from reprodiff.formats.program.words import Differing
+from reprodiff.formats.program.words import Differing, among, distinct, without
 
 
 class Twins(NamedTuple):
@@ -61,7 +61,9 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
     known, first = known[known >= 0], first[known >= 0]
     width = fields.top[first]
     upper = known[_touched(found, known, width)]
-    rows = np.union1d(own, np.flatnonzero(np.isin(tops, np.union1d(upper, tops[own]))) if len(known) else own)
+    rows = distinct(
+        np.concatenate([own, np.flatnonzero(among(tops, np.concatenate([upper, tops[own]]))) if len(known) else own])
+    )
     rows = rows[tops[rows] < 0] if not len(known) else rows
     pairs = twins(both, pair, fields.take(rows))
     good = np.zeros(len(rows), bool)
@@ -72,14 +74,14 @@ def follow(both: Both, pair: Pair, found: Differing) -> None:
     found.close_words(fields.at[rows[plain]], fields.size[rows[plain]])
     if len(known):
         # What stays open shows that a use of a head is another one; a use that is the same on both sides does not.
-        hidden = ~good & ~again & ~np.isin(rows, own)
-        fine = np.setdiff1d(tops[rows[plain]], tops[rows[hidden]])
+        hidden = ~good & ~again & ~among(rows, own)
+        fine = without(tops[rows[plain]], tops[rows[hidden]])
         fine = fine[fine >= 0]
         also = rows[good & again]
-        fine = np.union1d(fine, fields.at[also[np.isin(tops[also], fine)]])
+        fine = distinct(np.concatenate([fine, fields.at[also[among(tops[also], fine)]]]))
         places = np.concatenate([known, fields.at[also]])
         sizes = np.concatenate([width, fields.size[also]])
-        chosen = np.flatnonzero(np.isin(places, fine))
+        chosen = np.flatnonzero(among(places, fine))
         chosen = chosen[np.argsort(places[chosen], kind="stable")]
         found.close_words(places[chosen], sizes[chosen])
 
@@ -103,7 +105,7 @@ def _touched(found: Differing, at: Any, size: Any) -> Any:
         return np.zeros(0, np.int64)
     index = np.searchsorted(at, places, "right") - 1
     inside = (index >= 0) & (places - at[np.maximum(index, 0)] < size[np.maximum(index, 0)])
-    return np.unique(index[inside])
+    return distinct(index[inside])
 
 
 class Stale(NamedTuple):
@@ -130,7 +132,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
         wanted &= fields.role != ABSOLUTE
     elif not high:
         plain = (fields.role == ABSOLUTE) & (fields.head == 0)
-        alike = np.isin(fields.kind >> FORM, np.unique(fields.kind[plain] >> FORM)) & (fields.role == DATA)
+        alike = np.isin(fields.kind >> FORM, distinct(fields.kind[plain] >> FORM)) & (fields.role == DATA)
         if 8 * int(alike.sum()) >= int(plain.sum()):
             wanted &= ~plain
     if image.machine == EM_386:

@@ -15,7 +15,7 @@ from reprodiff.formats.program.linehead import program
 from reprodiff.formats.program.names import ET_REL
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.units import rows_of_units
-from reprodiff.formats.program.words import Differing
+from reprodiff.formats.program.words import Differing, among
 
 # Section to those that its words may be offsets into.
 REFERS = {
@@ -95,7 +95,7 @@ def _discarded(both: Both, found: Differing) -> Any:
 
     def check(_starts: Any, _others: Any, ones: Any, twos: Any) -> Any:
         good = np.zeros(len(ones), bool)
-        gone = np.isin(ones, nothing) != np.isin(twos, nothing)
+        gone = among(ones, nothing) != among(twos, nothing)
         for index in np.flatnonzero(gone)[:DISCARDED_MAX].tolist():
             left, right = int(ones[index]), int(twos[index])
             if left in nothing:

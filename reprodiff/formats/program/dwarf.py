@@ -46,19 +46,20 @@ def unit_head(name: bytes, width: int, version: int, kind: int) -> list[tuple[st
 
 def frames(data: bytes, order: str) -> Iterator[tuple[int, int, int]]:
     """Yield (start, stop, CIE pointer) of the records of a frame table; 0 marks a CIE, -1 the terminator (LSB 10.6)."""
-    at = 0
-    while at + 4 <= len(data):
-        size = struct.unpack_from(f"{order}I", data, at)[0]
+    word = struct.Struct(f"{order}I").unpack_from
+    at, end = 0, len(data)
+    while at + 4 <= end:
+        size = word(data, at)[0]
         if size == 0:
             yield at, at + 4, -1
             at += 4
             continue
         head = 4
-        if size == 0xFFFFFFFF and at + 12 <= len(data):
+        if size == 0xFFFFFFFF and at + 12 <= end:
             size = struct.unpack_from(f"{order}Q", data, at + 4)[0]
             head = 12
         stop = at + head + size
-        if size < 4 or stop > len(data):
+        if size < 4 or stop > end:
             return
-        yield at, stop, struct.unpack_from(f"{order}I", data, at + head)[0]
+        yield at, stop, word(data, at + head)[0]
         at = stop

@@ -11,7 +11,7 @@ from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.machines import instructions
 from reprodiff.formats.program.names import EM_386, EM_ARM, SHT_REL, STT_SECTION
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import Differing
+from reprodiff.formats.program.words import Differing, distinct
 
 # Types of relocations: the offset itself, the offset less the place of the word, and what of it MOVW or MOVT have in
 # A32 and in T32 (ELF for the Arm architecture, 5.6.1; Intel386 psABI, 4.4).
@@ -54,7 +54,7 @@ def _apply(both: Both, pair: Pair, table: Pair, found: Differing) -> None:
     for number, row in enumerate(both.left.image.symbols(both.left.data(names))):
         if row[1] & 15 == STT_SECTION:
             target[symbols == number] = row[3]
-    for index in np.unique(target[same & (target > 0)]).tolist():
+    for index in distinct(target[same & (target > 0)]).tolist():
         other = both.by_index.get(index)
         if other is None or not other.one.stored or not other.two.stored:
             continue
@@ -81,7 +81,7 @@ def _counted(both: Both, pair: Pair, found: Differing, at: Any, pieces: Any) -> 
     fields = both.left.sweep(pair.one)
     index = np.minimum(np.searchsorted(fields.at, at), max(len(fields.at) - 1, 0))
     fits = (fields.at[index] == at) & (fields.role[index] == instructions.DATA) if len(fields.at) else index > 0
-    for far in np.unique((fields.anchor + fields.bias)[index[fits]]).tolist():
+    for far in distinct((fields.anchor + fields.bias)[index[fits]]).tolist():
         chosen = fits & ((fields.anchor + fields.bias)[index] == far)
         _accept(found, at[chosen], pieces, far)
 

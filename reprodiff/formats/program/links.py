@@ -19,7 +19,7 @@ from reprodiff.formats.program.names import (
     SHT_DYNSYM,
     SHT_RELA,
 )
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import distinct, gather
 
 NOWHERE = np.zeros((2, 0), np.int64)
 # DW_EH_PE_pcrel | DW_EH_PE_sdata4, as compilers write on x86 in code that is loaded anywhere; DW_EH_PE_udata4 elsewhere.
@@ -148,7 +148,7 @@ def absolute(side: Any, section: Section) -> Any:
     else:
         for target in from_frames(side)[1].tolist():
             found += within(data, target - section.place) if 0 <= target - section.place < len(data) else []
-    return np.unique(np.array(found, np.int64))
+    return distinct(np.array(found, np.int64))
 
 
 def _tables_of(record: bytes) -> int:

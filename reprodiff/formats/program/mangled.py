@@ -14,7 +14,7 @@ import numpy as np
 from reprodiff.formats.program.digests import by_plain, digested, plain
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import EM_X86_64
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import among, gather
 
 # So much of what code refers to tells it from other code.
 TEXT_MAX = 24
@@ -185,7 +185,7 @@ class _Homes:
             kinds = fields.kind != x86.ABSOLUTE
             at, end = fields.at[kinds], fields.end[kinds]
             targets = gather(np.frombuffer(self.side.data(section), np.uint8), at, 4, "<", True) + end + section.place
-            hits = np.isin(targets, known)
+            hits = among(targets, known)
             starts = np.array([row.start for row in rows], np.int64)
             for place, target in zip(at[hits].tolist(), targets[hits].tolist(), strict=True):
                 index = int(np.searchsorted(starts, place, "right")) - 1

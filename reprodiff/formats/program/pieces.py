@@ -47,8 +47,8 @@ class Pieces:
     """
 
     def __init__(self, pieces: list[Piece], left: bytes = b"", right: bytes = b"") -> None:
-        self.pieces = sorted(p for p in pieces if p.l1 > p.l0)
-        self.added = sorted((p for p in pieces if p.l1 == p.l0 and p.r1 > p.r0), key=lambda p: p.r0)
+        self.pieces = sorted([p for p in pieces if p[1] > p[0]])
+        self.added = sorted([p for p in pieces if p[1] == p[0] and p[3] > p[2]], key=lambda p: p.r0)
         count = len(self.pieces)
         columns = list(zip(*self.pieces, strict=True))[:4] or [()] * 4
         l0, l1, r0, r1 = (np.array(column, np.int64) for column in columns)
@@ -454,33 +454,35 @@ def by_symbols(ones: list[Symbol], twos: list[Symbol], left: int, right: int) ->
     left, right: sizes of the sections. Returns the pieces, one-sided ones too, and whether the order differs.
     """
     starts = {symbol.key: number for number, symbol in enumerate(twos)}
-    pieces: list[Piece] = []
     used: set[int] = set()
     moved, last = False, -1
-
-    def bounds(symbols: list[Symbol], number: int, size: int) -> tuple[int, int, int]:
-        start = symbols[number].start if number >= 0 else 0
-        after = symbols[number + 1].start if number + 1 < len(symbols) else size
-        length = symbols[number].size if number >= 0 else 0
-        stop = min(start + length, after) if length or number < 0 else after
-        return start, stop, after
-
-    heads = bounds(ones, -1, left), bounds(twos, -1, right)
-    pieces.append(Piece(0, heads[0][2], 0, heads[1][2]))
-    for number, symbol in enumerate(ones):
-        a0, a1, a2 = bounds(ones, number, left)
+    pieces = [Piece(0, ones[0].start if ones else left, 0, twos[0].start if twos else right)]
+    rights = _ranges(twos, right)
+    for symbol, (a0, a1, a2) in zip(ones, _ranges(ones, left), strict=True):
         twin = starts.get(symbol.key)
         if twin is None:
-            pieces.append(Piece(a0, a2, 0, 0, symbol.name))
+            pieces.append(Piece(a0, a2, 0, 0, symbol.key[0]))
             continue
         used.add(twin)
-        moved = moved or twin < last
-        last = max(last, twin)
-        b0, b1, b2 = bounds(twos, twin, right)
-        pieces.append(Piece(a0, a1, b0, b1, symbol.name))
-        pieces.append(Piece(a1, a2, b1, b2))
-    for number, symbol in enumerate(twos):
+        if twin < last:
+            moved = True
+        else:
+            last = twin
+        b0, b1, b2 = rights[twin]
+        pieces.append(Piece(a0, a1, b0, b1, symbol.key[0]))
+        if a2 > a1 or b2 > b1:
+            pieces.append(Piece(a1, a2, b1, b2))
+    for number, symbol in enumerate(twos) if len(used) < len(twos) else ():
         if number not in used:
-            b0, _b1, b2 = bounds(twos, number, right)
+            b0, _b1, b2 = rights[number]
             pieces.append(Piece(0, 0, b0, b2, symbol.name))
-    return [p for p in pieces if p.l1 > p.l0 or p.r1 > p.r0], moved
+    return [p for p in pieces if p[1] > p[0] or p[3] > p[2]], moved
+
+
+def _ranges(symbols: list[Symbol], size: int) -> list[tuple[int, int, int]]:
+    """Return where each symbol starts and stops, and where the next one starts or all ends; size: of the section."""
+    after = [*(symbol.start for symbol in symbols[1:]), size]
+    return [
+        (start, min(start + length, end) if length else end, end)
+        for (start, length, _key), end in zip(symbols, after, strict=bool(symbols))
+    ]

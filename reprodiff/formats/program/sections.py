@@ -95,13 +95,13 @@ def _objects(pair: Pair, left: Side, right: Side, a: bytes, b: bytes) -> list[Pi
     # What no size says the end of is not all one object.
     endless = {symbol.start for symbol in left.named(pair.one) if not symbol.size}
     for piece in _by_symbols(pair, left, right):
-        if (piece.name is None or piece.l0 in endless) and piece.l1 > piece.l0 and piece.r1 > piece.r0:
-            found += [
-                Piece(piece.l0 + p.l0, piece.l0 + p.l1, piece.r0 + p.r0, piece.r0 + p.r1)
-                for p in by_content(a[piece.l0 : piece.l1], b[piece.r0 : piece.r1])
-            ]
-        else:
+        l0, l1, r0, r1, name = piece
+        if (name is not None and l0 not in endless) or l1 == l0 or r1 == r0:
             found.append(piece)
+        elif a[l0:l1] == b[r0:r1]:
+            found.append(Piece(l0, l1, r0, r1))
+        else:
+            found += [Piece(l0 + p.l0, l0 + p.l1, r0 + p.r0, r0 + p.r1) for p in by_content(a[l0:l1], b[r0:r1])]
     found = permuted(found, a, b)
     return found if pair.one.flags & SHF_WRITE else _constants(pair, left, right, found, a, b)
 
@@ -134,6 +134,8 @@ def _by_units(a: bytes, b: bytes, order: str, lines: bool) -> list[Piece]:
 
 def _same_places(ones: list[Symbol], twos: list[Symbol]) -> bool:
     """Tell whether the same functions and objects stand in the same places; one may have another name altogether."""
+    if ones == twos:
+        return True
     if [symbol[:2] for symbol in ones] != [symbol[:2] for symbol in twos]:
         return False
     left, right = {symbol.name for symbol in ones}, {symbol.name for symbol in twos}

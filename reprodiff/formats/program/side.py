@@ -3,8 +3,6 @@
 import re
 import struct
 from bisect import bisect_left
-from collections import defaultdict
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +10,11 @@ import numpy as np
 
 from reprodiff.budget import Budget
 from reprodiff.errors import FormatError
-from reprodiff.formats.program.digests import plain
 from reprodiff.formats.program.dwarf import frames
 from reprodiff.formats.program.go.pclntab import go_program
 from reprodiff.formats.program.image import Program, Section, string
 from reprodiff.formats.program.machines import family, instructions
+from reprodiff.formats.program.named import Named
 from reprodiff.formats.program.names import (
     EM_386,
     EM_ARM,
@@ -24,29 +22,20 @@ from reprodiff.formats.program.names import (
     EM_X86_64,
     ET_EXEC,
     ET_REL,
-    MAPPED,
     RELATIVE,
-    SHN_LORESERVE,
     SHT_ARM_EXIDX,
     SHT_DYNSYM,
     SHT_NOBITS,
     SHT_RELA,
     SHT_SYMTAB,
-    STT_FILE,
-    STT_FUNC,
-    STT_GNU_IFUNC,
-    STT_OBJECT,
-    STT_TLS,
 )
 from reprodiff.formats.program.pieces import (
     Symbol,
 )
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import distinct, gather, without
 
 # Parts of functions that compilers move away from them, where jumps lead to.
 COLD = re.compile(rb"\.cold(?:\.\d+)?$")
-# What they say of code and data that begins (ELF for the Arm architectures, RISC-V ELF psABI).
-MAPPING = re.compile(rb"\$([atdx])(?:\.|$|rv)")
 
 
 class Side:
@@ -65,11 +54,14 @@ class Side:
         self._references: dict[int, Any] = {}
         self._ranges: list[tuple[int, int]] | None = None
         self._swept: dict[int, instructions.Fields] = {}
+        self._followed: dict[int, Any] = {}
         self._relative: tuple[Any, Any] | None = None
         self._marks: dict[int, list[tuple[int, int]]] = {}
         self._thumb: dict[int, Any] = {}
         self.family = family(image.machine, image.wide, image.order)
         self._pointer: int | None = None
+        # The other file and its section for each of this one, where fields are looked for in that one first.
+        self.twins: dict[int, tuple[Side, Section]] = {}
         # Whether a Go program's own table names its functions, whatever symbols say: as the other side has none.
         self.by_table = False
 
@@ -117,55 +109,14 @@ class Side:
         tables = [s for s in self.image.sections if s.type == SHT_SYMTAB] or [
             s for s in self.image.sections if s.type == SHT_DYNSYM
         ]
-        found: defaultdict[int, list[Symbol]] = defaultdict(list)
-        # As Symbol(*row), for 100,000 of them.
-        symbol = partial(tuple.__new__, Symbol)
         if not tables or tables[0].compressed:
             return self._listed_by_go(set())
-        table = tables[0]
-        names = self.image.linked(table)
-        text = self.data(names) if names else b""
-        file = b""
-        seen: dict[tuple[bytes, bytes], int] = {}
+        names = self.image.linked(tables[0])
+        named = Named(self.image, self.data(tables[0]), self.data(names) if names else b"")
+        self._marks = named.marks
+        found = named.symbols
         sections = self.image.sections
-        most = min(len(sections), SHN_LORESERVE)
-        relocatable = self.image.type == ET_REL
-        mapped = self.image.machine in MAPPED
-        wanted = {STT_FUNC, STT_OBJECT, STT_GNU_IFUNC, STT_TLS}
-        # The lowest bit of the address of a function says what kind of code it is.
-        odd = 1 if self.image.machine == EM_ARM else 0
-        for name, info, _other, shndx, value, size in self.image.symbols(self.data(table)):
-            kind = info & 15
-            if kind == STT_FILE:
-                file = plain(string(text, name).rpartition(b"/")[2])
-                continue
-            if kind == 0 and mapped and info >> 4 == 0 and 0 < shndx < most:
-                mark = MAPPING.match(string(text, name))
-                if mark:
-                    start = value if relocatable else value - sections[shndx].addr
-                    self._marks.setdefault(shndx, []).append((start, mark[1][0]))
-                continue
-            if kind not in wanted or not 0 < shndx < most:
-                continue
-            label = string(text, name)
-            scope = file if info >> 4 == 0 else b""
-            number = seen.get((label, scope), 0)
-            seen[label, scope] = number + 1
-            section = sections[shndx]
-            if odd and kind in {STT_FUNC, STT_GNU_IFUNC}:
-                start = (value & ~1) - (0 if relocatable else section.addr)
-                self._marks.setdefault(shndx, []).append((start, ord("t" if value & 1 else "a")))
-            else:
-                start = value if relocatable or kind == STT_TLS else value - section.addr
-            room = section.size - start
-            if start >= 0 and room >= 0:
-                found[shndx].append(symbol((start, min(size, room), (label, scope, number))))
-        found.update(self._listed_by_go({number for number in found if sections[number].code and not self.by_table}))
-        for rows in found.values():
-            rows.sort()
-        for marks in self._marks.values():
-            marks.sort()
-        return dict(found)
+        return found | self._listed_by_go({number for number in found if sections[number].code and not self.by_table})
 
     def _table(self) -> Section | None:
         return next((s for s in self.image.sections if s.type == SHT_SYMTAB and not s.compressed), None)
@@ -318,8 +269,38 @@ class Side:
         """Return the fields of all instructions of a section, without where these begin; kept."""
         found = self._swept.get(section.number)
         if found is None:
-            found = self._swept[section.number] = self.fields(section, None)._replace(starts=np.zeros(0, np.int64))
+            found = self._as_twin(section) or self.fields(section, None)._replace(starts=np.zeros(0, np.int64))
+            self._swept[section.number] = found
+            self._followed[section.number] = self._bounded(section)
         return found
+
+    def _as_twin(self, section: Section) -> instructions.Fields | None:
+        """Return the fields of the same section of the other file where they are those of this one too: functions begin at
+        the same offsets, and what differs lies in fields, which do not tell what is an instruction. None otherwise."""
+        twin = self.twins.get(section.number)
+        if twin is None or self.family is None or not self.family.bare:
+            return None
+        found, edges = twin[0].swept(twin[1])
+        if found is None or not found.tidy or not np.array_equal(edges, self._bounded(section)):
+            return None
+        a, b = np.frombuffer(twin[0].data(twin[1]), np.uint8), np.frombuffer(self.data(section), np.uint8)
+        differ = np.flatnonzero(a != b)
+        index = np.searchsorted(found.at, differ, "right") - 1
+        if (index < 0).any() or (differ - found.at[index] >= found.size[index]).any():
+            return None
+        return found
+
+    def swept(self, section: Section) -> tuple[instructions.Fields | None, Any]:
+        """Return the fields of a section if they were asked for before, and where functions began then, as `_bounded`."""
+        return self._swept.get(section.number), self._followed.get(section.number)
+
+    def _bounded(self, section: Section) -> Any:
+        """Return where code surely begins, and at last the end of the section, as an array."""
+        edges = self._edges.get(section.number)
+        if edges is None:
+            edges = np.array([*self.bounds(section), len(self.data(section))], np.int64)
+            self._edges[section.number] = edges
+        return edges
 
     def fields(self, section: Section, offsets: Any) -> instructions.Fields:
         """Return the fields of the instructions of the functions that offsets lie in; None: of the whole section."""
@@ -328,14 +309,12 @@ class Side:
             return instructions.nothing()
         code = self.data(section)
         marks = self.marks(section)
-        edges = self._edges.get(section.number)
-        if edges is None:
-            edges = self._edges[section.number] = np.array([*self.bounds(section), len(code)], np.int64)
+        edges = self._bounded(section)
         bounds, stops = edges[:-1], edges[1:]
         if offsets is None:
             chosen = np.arange(len(bounds))
         else:
-            chosen = np.unique(np.searchsorted(bounds, offsets, "right") - 1)
+            chosen = distinct(np.searchsorted(bounds, offsets, "right") - 1)
         parts: list[instructions.Fields] = []
         starts: list[int] = []
         first = last = -1
@@ -366,12 +345,12 @@ class Side:
         from reprodiff.formats.program.machines.operands import operands
         from reprodiff.formats.program.machines.x86 import filled
 
-        more = np.setdiff1d(operands(code, found.starts), found.at)
+        more = without(operands(code, found.starts), found.at)
         at = np.concatenate([found.at, more])
         kind = np.concatenate([found.kind, np.full(len(more), instructions.ABSOLUTE, found.kind.dtype)])
         end = np.concatenate([found.end, more + 4])
         order = np.argsort(at, kind="stable")
-        return filled(at[order], kind[order], end[order], found.starts)
+        return filled(at[order], kind[order], end[order], found.starts)._replace(tidy=found.tidy)
 
     def starts(self, section: Section, offset: int) -> list[int]:
         """Return offsets at which instructions begin in the function that an offset lies in, one before it at least."""
@@ -498,7 +477,7 @@ class Side:
                 if code.code and code.stored:
                     target = self.targets(code, self.sweep(code))[1] - section.place
                     hits.append(target[(target >= 0) & (target < section.size)])
-            found = self._references[section.number] = np.unique(np.concatenate(hits))
+            found = self._references[section.number] = distinct(np.concatenate(hits))
         return found
 
 

@@ -15,7 +15,7 @@ from reprodiff.formats.program.names import EM_386, EM_X86_64, SHT_NULL
 from reprodiff.formats.program.pieces import Piece, Pieces, Symbol
 from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.symbols import agreed
-from reprodiff.formats.program.words import Addresses
+from reprodiff.formats.program.words import Addresses, among
 
 # How far from the data that it serves a global pointer is: half of what 12 or 16 bits reach.
 POINTER_FAR = (-0x800, 0x800, -0x8000)
@@ -87,6 +87,7 @@ class Both:
         self.left, self.right = left, right
         self.makers = makers
         self.pairs, self.only_left, self.only_right = _align_sections(left.image.sections, right.image.sections)
+        self.right.twins = {pair.two.number: (self.left, pair.one) for pair in self.pairs}
         self.to_right = {pair.one.number: pair.two.number for pair in self.pairs}
         self.by_index = {pair.one.number: pair for pair in self.pairs}
         # Whether the maps of all that is loaded are there, or being made.
@@ -178,9 +179,9 @@ class Both:
         """Tell of the targets of references whether they are the same place, the end of the same thing or the same text."""
         found = self.addresses.same(ones, twos)
         if len(self.ends):
-            found |= np.isin(places, self.ends) & (self.addresses.to(ones - 1) == twos - 1)
+            found |= among(places, self.ends) & (self.addresses.to(ones - 1) == twos - 1)
         if len(self.copies):
-            found |= np.isin(places, self.copies)
+            found |= among(places, self.copies)
         return found
 
     def back(self, right: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from reprodiff.formats.program.dwarf import units
 from reprodiff.formats.program.linehead import align
 from reprodiff.formats.program.pieces import PRINTED, Piece, by_content
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import among, gather
 
 Range = tuple[int, int]
 STEP = 1 << 20
@@ -189,5 +189,5 @@ def _held(data: bytes, row: Range, word: int, order: str, wanted: Any) -> list[i
     for start in range(row[0], row[1] - word + 1, STEP):
         piece = np.frombuffer(data[start : min(start + STEP + word - 1, row[1])], np.uint8)
         values = gather(piece, np.arange(len(piece) - word + 1), word, order, signed=False)
-        found += values[np.isin(values, wanted)].tolist()
+        found += values[among(values, wanted)].tolist()
     return found

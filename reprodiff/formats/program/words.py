@@ -50,6 +50,20 @@ def distinct(values: Any) -> Any:
     return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
 
 
+def among(values: Any, others: Any) -> Any:
+    """Tell which numbers of an array are among others, as numpy.isin."""
+    if not len(others):
+        return np.zeros(len(values), bool)
+    ordered = np.sort(others)
+    return ordered[np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)] == values
+
+
+def without(values: Any, others: Any) -> Any:
+    """Return the distinct numbers of an array that are not among others, in order, as numpy.setdiff1d."""
+    found = distinct(values)
+    return found[~among(found, others)]
+
+
 def distinct_rows(rows: Any) -> Any:
     """Return the distinct rows of an array of two dimensions, in order."""
     ordered = rows[np.lexsort(rows.T[::-1])]

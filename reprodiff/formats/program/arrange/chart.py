@@ -22,7 +22,7 @@ from reprodiff.formats.program.names import (
 )
 from reprodiff.formats.program.pieces import Symbol
 from reprodiff.formats.program.sides import Both
-from reprodiff.formats.program.words import gather
+from reprodiff.formats.program.words import distinct, gather
 
 # How far a part of an object lies from its start.
 DISTANCE_MAX = 1 << 16
@@ -164,7 +164,7 @@ class Chart:
             self.relative.append(pairs)
             self.targets.append(dict(zip(*pairs.tolist(), strict=True)))
             self.symbols.append(others)
-            marks = np.unique(np.concatenate([pairs[0], np.array(list(others), np.int64)]))
+            marks = distinct(np.concatenate([pairs[0], np.array(list(others), np.int64)]))
             for number, region in enumerate(self.regions):
                 section = self._section(number, side)
                 here = marks[(marks >= section.place) & (marks < section.place + section.size)] - section.place
@@ -224,7 +224,7 @@ class Chart:
 
     def _begins(self, side: int, targets: Any) -> None:
         """Let parts of data begin where something refers to."""
-        targets = np.unique(targets)
+        targets = distinct(targets)
         for number, region in enumerate(self.regions):
             if self.pairs[number].one.code:
                 continue

@@ -22,6 +22,7 @@ from reprodiff.formats.program.machines.instructions import (
     nothing,
     signed,
 )
+from reprodiff.formats.program.words import distinct, without
 
 # Forms: how many bits at which place hold the displacement.
 IMM26, IMM19, IMM14, ADR, PAIR, WORD = range(6)
@@ -45,7 +46,7 @@ def _pool(words: Any, place: int, loads: Any, uses: Any, heads: Any) -> Any:
     uses, heads = uses[whole], heads[whole]
     page = _pages(words, place)[heads]
     far = page + (((words[uses].astype(np.int64) >> 10) & 0xFFF) << 3) - place
-    found = np.unique(np.concatenate([near, far[(far & 3) == 0] >> 2]))
+    found = distinct(np.concatenate([near, far[(far & 3) == 0] >> 2]))
     found = found[(found >= 0) & (found + 1 < len(words))]
     return found[np.append(True, np.diff(found) > 1)] if len(found) else found
 
@@ -132,7 +133,7 @@ def find(code: bytes, place: int, starts: list[int], marks: Marks) -> Fields:
     # What is taken for a page is no address by itself.
     used = np.isin(at[4], heads)
     at[4], kind[4], head[4] = at[4][~used], kind[4][~used], head[4][~used]
-    others, same = _again(np.flatnonzero(page), np.unique(heads), words, place, starts)
+    others, same = _again(np.flatnonzero(page), distinct(heads), words, place, starts)
     at.append(others)
     kind.append(np.full(len(others), AGAIN))
     head.append(same)
@@ -194,7 +195,7 @@ def _again(pages: Any, heads: Any, words: Any, place: int, starts: list[int]) ->
     same function), by number."""
     values = _pages(words, place)
     functions = np.array(starts, np.int64) // 4
-    lone = np.setdiff1d(pages, heads)
+    lone = without(pages, heads)
     keys = []
     for numbers in (heads, lone):
         function = np.searchsorted(functions, numbers, "right")
@@ -239,7 +240,7 @@ def _pairs(
     sent = words[source].astype(np.int64)
     far = np.where(jumps[source], signed(sent, 26), signed(sent >> 5, 19))
     far = np.where((sent & 0x7E000000) == 0x36000000, signed(sent >> 5, 14), far)
-    begins = np.setdiff1d(np.array(starts, np.int64), marks.cold) // 4
+    begins = without(np.array(starts, np.int64), marks.cold) // 4
     indirect = np.flatnonzero(leaves & ((words & 0xFEE00000) == 0xD6000000))
     numbers, registers = _written(words)
     kept, slots, copies = _copies(words, base)

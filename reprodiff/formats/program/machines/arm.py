@@ -25,6 +25,7 @@ from reprodiff.formats.program.machines.instructions import (
     nothing,
     signed,
 )
+from reprodiff.formats.program.words import distinct, without
 
 # Forms: A32, T32 of 2 and of 4 bytes, literals, addresses of two halves, entries of the linkage table.
 A_BRANCH, A_EXCHANGE, A_LOAD, A_FLOAT, A_NEAR = range(5)
@@ -68,7 +69,7 @@ def _swap(words: Any) -> Any:
 def _states(halves: Any, starts: list[int], marks: Marks) -> tuple[Any, Any]:
     """Return which halves of code are T32 and which are data."""
     count = len(halves)
-    bounds = np.unique(np.array([0, *(start // 2 for start in starts if start // 2 < count)], np.int64))
+    bounds = distinct(np.array([0, *(start // 2 for start in starts if start // 2 < count)], np.int64))
     always = np.zeros(count, np.int64)
     always[1::2] = halves[1::2] >> 12 == 0xE
     share = np.add.reduceat(always, bounds) / np.maximum(np.diff(np.append(bounds, count)) // 2, 1)
@@ -240,7 +241,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks) -> Fields:
     loads = _loads(whole)
     if not data.any():
         # Nothing says where data lies but what loads it.
-        pool = np.unique(loads[1][(loads[1] >= 0) & (loads[1] + 4 <= len(code))]) // 2
+        pool = distinct(loads[1][(loads[1] >= 0) & (loads[1] + 4 <= len(code))]) // 2
         data[pool] = data[pool + 1] = True
         whole = _code(halves, thumb, data, starts)
         loads = _loads(whole)
@@ -318,7 +319,7 @@ def _rows(
     near = np.flatnonzero(full & np.isin(w >> 16 & 0xFFF, (0x28F, 0x24F)))
     third = near[near + 2 < len(w)]
     third = third[(w[third] >> 12 == 0xE28FC) & (w[third + 1] >> 12 == 0xE28CC) & (w[third + 2] >> 12 == 0xE5BCF)]
-    near = np.setdiff1d(near, third)
+    near = without(near, third)
     put(code.at[near], 4, A_NEAR << FORM | DATA, 0, 4, 0, 8)
     own.append(code.at[near] + 8 + _distance(w[near], np.full(len(near), A_NEAR)))
     put(code.at[third + 2], 4, LINKAGE << FORM | DATA, -8, 8, -8, 8)
@@ -339,7 +340,7 @@ def _rows(
     add = np.where(itself, 0, bias[np.maximum(anchor[numbers], 0)])
     put(literals, 4, WORD << FORM | np.where(counted | itself, DATA, ABSOLUTE), 0, 4, base, add)
     # Tables of jumps.
-    others = np.setdiff1d(held, literals)
+    others = without(held, literals)
     put(others, 4, WORD << FORM | ABSOLUTE, 0, 4, 0, 0)
     counted = anchor[tops] >= 0
     base = np.where(counted, code.at[np.maximum(anchor[tops], 0)] - code.at[tops], 0)

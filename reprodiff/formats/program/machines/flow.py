@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from reprodiff.formats.program.words import distinct
+
 # How many jumps are followed back.
 HOPS = 24
 
@@ -37,7 +39,7 @@ class Flow:
         order = np.argsort(made, kind="stable")
         self.copies = made[order], copies[2][order].astype(np.int64)
         starts = np.flatnonzero(stops) + 1
-        self.starts = np.unique(np.concatenate([np.zeros(1, np.int64), starts[starts < self.count], begins]))
+        self.starts = distinct(np.concatenate([np.zeros(1, np.int64), starts[starts < self.count], begins]))
         source, target = jumps
         fixed = np.zeros(self.count + 1, bool)
         fixed[begins] = True

@@ -52,6 +52,7 @@ class Fields(NamedTuple):
     anchor  how far from `at` the instruction is from which it counts
     bias    what is added to the place of that
     starts  offsets of all instructions
+    tidy    whether it is known that no instruction reaches beyond the start of the next function, or the end of all
     """
 
     at: Any
@@ -62,6 +63,7 @@ class Fields(NamedTuple):
     anchor: Any
     bias: Any
     starts: Any
+    tidy: bool = False
 
     def moved(self, by: int) -> "Fields":
         """Return the same, counted from `by` bytes before."""
@@ -108,6 +110,7 @@ class Family(NamedTuple):
     calls  kinds and words to whether they call, None where nothing does: what is called begins a function
     local  how far behind the start of a function calls of its own module may lead
     width  the bytes of every instruction, 0 where these differ
+    bare   whether nothing in a displacement says where instructions begin, what they are or what else is one
     pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
@@ -118,6 +121,7 @@ class Family(NamedTuple):
     pointer: Callable[[Any], int] | None = None
     local: int = 0
     width: int = 0
+    bare: bool = False
 
 
 def nothing() -> Fields:
@@ -130,7 +134,8 @@ def joined(parts: list[Fields]) -> Fields:
     """Return the fields of stretches of code, in order, as one."""
     if len(parts) < 2:
         return parts[0] if parts else nothing()
-    return Fields(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    columns = [np.concatenate(column) for column in zip(*(part[:8] for part in parts), strict=True)]
+    return Fields._make([*columns, all(part.tidy for part in parts)])
 
 
 def begins(halves: Any, wide: Any, starts: list[int]) -> Any:

@@ -24,6 +24,7 @@ from reprodiff.formats.program.machines.instructions import (
     nothing,
     signed,
 )
+from reprodiff.formats.program.words import distinct, without
 
 # Forms: branches of 24 and of 14 bits, offsets of 16 bits with 0, 2 and 4 bits for something else, a word of 8 bytes.
 LI, BD, D, DS, DQ, WORD = range(6)
@@ -88,7 +89,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, order: str) 
     target = sent + (
         np.where(branch[sent], signed(words[sent] & 0x03FFFFFC, 26), signed(words[sent] & 0xFFFC, 16)) >> 2
     )
-    begins = np.setdiff1d(np.array(starts, np.int64), marks.cold) // 4
+    begins = without(np.array(starts, np.int64), marks.cold) // 4
     flow = _flow(words, (sent, target), begins[begins < len(words)])
     # ADDIS from r2, from r12 into r2, and LIS.
     to = words >> 21 & 31
@@ -105,9 +106,9 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, order: str) 
     found = flow.definitions(uses, base[uses], values)
     fits = (found >= 0) & heads[np.maximum(found, 0)]
     pairs, tops = uses[fits], found[fits]
-    near = np.setdiff1d(np.flatnonzero((form >= 0) & (base == TOC)), pairs)
+    near = without(np.flatnonzero((form >= 0) & (base == TOC)), pairs)
     role = np.select([base[tops] == TOC, base[tops] == ENTRY], [GLOBAL, DATA], ABSOLUTE)
-    lone, same = _again(np.flatnonzero(heads), np.unique(tops), words, begins)
+    lone, same = _again(np.flatnonzero(heads), distinct(tops), words, begins)
     # The word before the code that resolves symbols: the distance of the linkage table.
     table = np.flatnonzero((words == 0x429F0005) & (np.arange(len(words)) >= 3)) - 3
     rows = (
@@ -131,7 +132,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, order: str) 
 
 def _again(tops: Any, heads: Any, words: Any, functions: Any) -> tuple[Any, Any]:
     """Return (ADDIS without a use, one with a use that gives the same in the same function)."""
-    lone = np.setdiff1d(tops, heads)
+    lone = without(tops, heads)
     keys = [np.searchsorted(functions, numbers, "right") << 32 | words[numbers] for numbers in (heads, lone)]
     if not len(heads) or not len(lone):
         return lone[:0], lone[:0]

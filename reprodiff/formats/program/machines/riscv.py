@@ -27,6 +27,7 @@ from reprodiff.formats.program.machines.instructions import (
     rows,
     signed,
 )
+from reprodiff.formats.program.words import distinct, without
 
 # Forms: J and B of 4 and of 2 bytes, then the lower part in the I and the S layout.
 J20, B12, CJ, CB, LOW_I, LOW_S = range(6)
@@ -104,7 +105,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, wide: bool) 
     fits = (found >= 0) & heads[np.maximum(found, 0)]
     uses, found = uses[fits], found[fits]
     near = opcode[found] == AUIPC
-    again, same = _again(upper, np.unique(found), words, number[first], to)
+    again, same = _again(upper, distinct(found), words, number[first], to)
     parts: list[tuple[Any, int, int, Any]] = [
         (np.flatnonzero(jal), J20, BRANCH, None),
         (np.flatnonzero(branch), B12, BRANCH, None),
@@ -124,7 +125,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, wide: bool) 
 
 def _again(upper: Any, heads: Any, words: Any, functions: Any, to: Any) -> tuple[Any, Any]:
     """Return (LUI without a use, LUI with one that gives the same to the same register in the same function)."""
-    lone = np.setdiff1d(upper, heads)
+    lone = without(upper, heads)
     with_use = heads[np.isin(heads, upper)]
     keys = [
         np.searchsorted(functions, numbers, "right") << 32 | _upper(words[numbers]) & 0xFFFFF000 | to[numbers]

@@ -198,7 +198,7 @@ def _followed(lengths: Any, starts: list[int]) -> Any:
     All starts are followed one instruction at a time together, the last few, which go on for longer, one by one.
     """
     size = len(lengths)
-    steps = np.append(np.maximum(lengths, 1), np.uint8(0))
+    steps = np.append(lengths, np.uint8(0))
     at = np.array(starts, np.int64)
     stop = np.append(at[1:], size)
     begun = np.zeros(size + 1, bool)
@@ -231,14 +231,16 @@ def fields(code: bytes, starts: list[int], wide: bool) -> Fields:
     if not code:
         return nothing()
     numbers = _instructions(code, wide)
-    places = _followed((numbers & 31).astype(np.uint8), starts)
+    lengths = np.maximum((numbers & 31).astype(np.uint8), 1)
+    places = _followed(lengths, starts)
     there = numbers[places]
     chosen = there >> _KIND != NONE
     there, at = there[chosen], places[chosen]
     end = at + (there & 31)
     at = at + (there >> _FIELD & 31)
     whole = end <= len(code)
-    return filled(at[whole], (there >> _KIND)[whole], end[whole], places)
+    tidy = bool((places + lengths[places] <= np.append(places[1:], len(code))).all())
+    return filled(at[whole], (there >> _KIND)[whole], end[whole], places)._replace(tidy=tidy)
 
 
 def filled(at: Any, kind: Any, end: Any, starts: Any) -> Fields:
@@ -267,4 +269,4 @@ def _read(kind: Any, word: Any, _head: Any, base: Any, place: Any, wide: bool) -
 
 def family(wide: bool) -> Family:
     """Return what is known of 64-bit code or of 32-bit code."""
-    return Family(partial(_find, wide=wide), partial(_read, wide=wide), 1 << 19)
+    return Family(partial(_find, wide=wide), partial(_read, wide=wide), 1 << 19, bare=True)
