@@ -1,13 +1,13 @@
 """Whether a hash table of symbols is what its symbols make it (System V gABI chapter 5, GNU hash)."""
 
 import struct
-from typing import Any
 
 from reprodiff.formats.program.image import Program, Section, string
 from reprodiff.formats.program.names import SHT_GNU_HASH
+from reprodiff.formats.program.side import Side
 
 
-def holds(side: Any, section: Section) -> bool:
+def holds(side: Side, section: Section) -> bool:
     """Tell whether every symbol is found under its name, and nothing else is in the table."""
     image: Program = side.image
     table = image.linked(section)

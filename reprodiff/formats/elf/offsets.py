@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.program.image import string
+from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import RELATIVE, SHT_RELA
 from reprodiff.formats.program.pieces import Piece
+from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.sides import Both, Pair
 
 
@@ -39,7 +40,7 @@ def slots(both: Both, pair: Pair) -> list[Piece] | None:
     return found if len(found) > 1 else None
 
 
-def holdings(side: Any, section: Any) -> dict[int, Any]:
+def holdings(side: Side, section: Section) -> dict[int, Any]:
     """Return what relocations put into a table, by offset: a right-hand address, or a symbol."""
     image = side.image
     found: dict[int, Any] = {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from reprodiff.errors import FormatError
 from reprodiff.formats import Walk
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.go import buildinfo
 from reprodiff.formats.program.go.lines import Lines
 from reprodiff.formats.program.go.pclntab import RECORD
@@ -17,6 +18,8 @@ from reprodiff.formats.program.gosides.put import Put
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.names import SHF_WRITE
 from reprodiff.formats.program.pieces import Piece, Pieces
+from reprodiff.formats.program.side import Side
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import Differing, gather
 
 STALE_MAX = 16
@@ -25,7 +28,7 @@ STALE_MAX = 16
 class Go:
     """Two Go programs. `pair`: the sections of their tables."""
 
-    def __init__(self, both: Any) -> None:
+    def __init__(self, both: Both) -> None:
         """Raises FormatError where one of the two has no table that is understood, or they do not fit together."""
         self.both = both
         one, two = table_of(both.left), table_of(both.right)
@@ -61,7 +64,7 @@ class Go:
             found.append(data[slice(*info.whole)] if info else b"")
         return found[0], found[1]
 
-    def pieces(self, pair: Any) -> Pieces | None:
+    def pieces(self, pair: Pair) -> Pieces | None:
         """Return the map of a section pair of the table or of read-only data that differs, None for all others."""
         if pair is self.pair and self.alone:
             return self.lines.pieces
@@ -72,12 +75,12 @@ class Go:
         self._data[pair.one.number] = data = Data(self, pair)
         return data.whole() if pair is self.pair else data.pieces
 
-    def put(self, walk: Walk, pair: Any, where: str, stream: Any, found: Differing) -> Collection[Piece]:
+    def put(self, walk: Walk, pair: Pair, where: str, stream: Stream, found: Differing) -> Collection[Piece]:
         """Put what is known of read-only data; returns the pieces that were put."""
         data = self._data.get(pair.one.number)
         return data.put(walk, where, stream, found) if data is not None else ()
 
-    def decide(self, pair: Any, found: Differing) -> None:
+    def decide(self, pair: Pair, found: Differing) -> None:
         """Accept the words of a section that only Go programs have."""
         data = self._data.get(pair.one.number)
         if data is not None:
@@ -106,12 +109,12 @@ class Go:
                 types[0] + ones, types[1] + twos))  # fmt: skip
 
     @staticmethod
-    def _before(side: Any, section: Section, data: Any, places: Any) -> Any:
+    def _before(side: Side, section: Section, data: Any, places: Any) -> Any:
         """Return the addresses at places of a section, as the loader makes them."""
         values = gather(data, np.maximum(places, 0), side.image.word, side.image.order, signed=False)
         return np.where(values == 0, side.relocated(places + section.addr), values)
 
-    def _slices(self, pair: Any, found: Differing) -> None:
+    def _slices(self, pair: Pair, found: Differing) -> None:
         """Accept how long the parts of the table are, as the record of the module says it twice."""
         assert self.modules is not None
         word = self.both.left.image.word
@@ -130,12 +133,12 @@ class Go:
 
                 found.accept_fields(np.array([starts[0] + step]), fits, word)
 
-    def around(self, pair: Any) -> Pieces | None:
+    def around(self, pair: Pair) -> Pieces | None:
         """Return the map of what lies around the table in its sections, None for all others."""
         data = self._data.get(pair.one.number) if pair is self.pair else None
         return data.pieces if data is not None else None
 
-    def compare(self, walk: Walk, where: str, stream: Any) -> None:
+    def compare(self, walk: Walk, where: str, stream: Stream) -> None:
         """Compare the two tables: what follows is counted, what does not is put at its function, file or field."""
         if not self.alone:
             here, there = self.places

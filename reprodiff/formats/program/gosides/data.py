@@ -5,6 +5,7 @@ table of functions lead to, and the parts are paired by the functions that use t
 """
 
 from collections import Counter
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats import Walk
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.contents import string_changed
 from reprodiff.formats.program.go.pclntab import NAME, NONE, buckets
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.names import SHT_PROGBITS
 from reprodiff.formats.program.pieces import Piece, Pieces, pair_strings, texts
 from reprodiff.formats.program.sequence import matched
+from reprodiff.formats.program.sides import Pair
 from reprodiff.formats.program.words import gather
 from reprodiff.spans import Span, differing
 
@@ -27,7 +30,7 @@ SECTIONS = (b".rodata", b".data.rel.ro")
 COMMON_MIN = 8
 
 
-def cut_by_uses(pair: Any) -> bool:
+def cut_by_uses(pair: Pair) -> bool:
     """Tell whether a section pair is data that is cut by what refers to it."""
     one, two = pair.one, pair.two
     read_only = one.alloc and not one.code and one.type == two.type == SHT_PROGBITS and one.size and two.size
@@ -37,7 +40,7 @@ def cut_by_uses(pair: Any) -> bool:
 class Data:
     """One pair of sections of read-only data of two Go programs. go: gosides.Go."""
 
-    def __init__(self, go: Any, pair: Any) -> None:
+    def __init__(self, go: Any, pair: Pair) -> None:
         self.go, self.pair = go, pair
         self.left: bytes = go.both.left.data(pair.one)
         self.right: bytes = go.both.right.data(pair.two)
@@ -193,7 +196,7 @@ class Data:
             found = [piece for piece in found if ((piece.l0, piece.l1), (piece.r0, piece.r1)) != self.table]
         return Pieces(self._joined(found), self.left, self.right)
 
-    def _by_function(self, sides: tuple[Any, Any], pair: Any) -> None:
+    def _by_function(self, sides: tuple[Any, Any], pair: Callable[..., None]) -> None:
         """Pair what the same function refers to under the same number, what most of them agree on first."""
         i, j = self.go.lines.functions
         (owners, numbers, places), (others, slots, targets) = self.functions
@@ -215,7 +218,7 @@ class Data:
 
     @staticmethod
     def _by_content(
-        parts: list[list[bytes]], twin: dict[int, int], taken: set[int], pair: Any
+        parts: list[list[bytes]], twin: dict[int, int], taken: set[int], pair: Callable[..., None]
     ) -> list[tuple[list[int], list[int]]]:
         """Pair parts that are equal, in order and then wherever they stand, and as many between two such.
 
@@ -278,7 +281,7 @@ class Data:
             whole = same
         return found
 
-    def put(self, walk: Walk, where: str, stream: Any, found: Any) -> set[Piece]:
+    def put(self, walk: Walk, where: str, stream: Stream, found: Any) -> set[Piece]:
         """Put what is known to be one text that differs, and what follows as a whole; returns these pieces."""
         done: set[Piece] = set()
         for piece in found.pieces.pieces:

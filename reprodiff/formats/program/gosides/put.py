@@ -1,11 +1,10 @@
 """What does not follow in two tables of Go's functions, put at the function, file or field that it belongs to."""
 
-from typing import Any
-
 import numpy as np
 
 from reprodiff.codecs import RAW, TEXT, show_bytes
 from reprodiff.formats import Walk
+from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.contents import key_of
 from reprodiff.formats.program.go.lines import Field, Lines
 from reprodiff.formats.program.go.pclntab import Table
@@ -19,7 +18,7 @@ SHOWN = 32
 class Put:
     """Collects what does not follow by the function that it belongs to."""
 
-    def __init__(self, walk: Walk, lines: Lines, where: str, stream: Any) -> None:
+    def __init__(self, walk: Walk, lines: Lines, where: str, stream: Stream) -> None:
         self.walk, self.where, self.stream = walk, where, stream
         self.lines = lines
         self.strings = {span for pairs in (lines.names, lines.files) for pair in pairs for span in pair if span}
