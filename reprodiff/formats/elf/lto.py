@@ -8,20 +8,18 @@ on both sides, or is the length of a text that is another one. What else differs
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from reprodiff.codecs import RAW, TEXT
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.compressed import inflate
-from reprodiff.formats.program.contents import key_of
+from reprodiff.formats.elf.image import Image
+from reprodiff.formats.program.image import Section
+from reprodiff.formats.program.keys import key_of
 from reprodiff.sources import Source
 from reprodiff.spans import common_prefix
 from reprodiff.tree import Content, Group, Leaf, Node, Role, children
-
-if TYPE_CHECKING:
-    from reprodiff.formats.elf.image import Image
-    from reprodiff.formats.program.image import Section
 
 NAME = b".gnu.lto_"
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -42,7 +40,7 @@ class _Texts(NamedTuple):
     rows: list[tuple[int, int, int]]
 
 
-def nodes(image: "Image", section: "Section") -> list[Node]:
+def nodes(image: Image, section: Section) -> list[Node]:
     """Return the parts of a section: all of it compressed, or nothing that is known."""
     start, stop = section.offset, section.offset + section.size
     head = image.source.read(start, min(start + 4, stop))

@@ -11,7 +11,7 @@ from reprodiff.formats.pe import literals
 from reprodiff.formats.pe.decide import relocations
 from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.view import C_FILE, C_WEAK, FUNCTION, SYMBOL, Entry
-from reprodiff.formats.program.contents import key_of
+from reprodiff.formats.program.keys import key_of
 from reprodiff.formats.program.names import ET_REL
 from reprodiff.formats.program.pieces import Pieces, strings
 from reprodiff.formats.program.sequence import matched

@@ -11,6 +11,7 @@ from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
 from reprodiff.formats.program import code
 from reprodiff.formats.program.around import Stream, path_around, path_at, text_around, text_stop
+from reprodiff.formats.program.keys import KEY_MAX, key_of
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import (
     EM_AARCH64,
@@ -31,7 +32,6 @@ from reprodiff.formats.program.words import Differing, gather
 from reprodiff.formats.qtresources import SECTIONS
 from reprodiff.spans import common_suffix, differing
 
-KEY_MAX = 120
 # The same on other machines, whole instructions.
 IDLE = {
     EM_AARCH64: re.compile(rb"(?:\x1f\x20\x03\xd5|\0)*"),
@@ -44,19 +44,6 @@ PLACES_MAX = 2000
 ARRAYS = {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}
 STALE_MAX = 16
 GROUPS_MAX = 64
-
-
-def key_of(left: bytes, right: bytes) -> bytes:
-    """Return one key for a string that differs, the same whichever side is which: what both have at the end."""
-    left, right = left.rstrip(b"\0"), right.rstrip(b"\0")
-    if not left or not right or left == right:
-        return (left or right)[:KEY_MAX]
-    most = min(len(left), len(right))
-    tail = next((i for i in range(most) if left[-1 - i] != right[-1 - i]), most)
-    head = next((i for i in range(most - tail) if left[i] != right[i]), most - tail)
-    if tail >= 4 or tail >= head:
-        return ("…".encode() if tail < max(len(left), len(right)) else b"") + left[len(left) - tail :][-KEY_MAX:]
-    return left[:head][:KEY_MAX] + "…".encode()
 
 
 def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:

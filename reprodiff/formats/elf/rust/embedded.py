@@ -6,7 +6,7 @@ from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.rust import bitcode
 from reprodiff.formats.program.around import Stream
-from reprodiff.formats.program.contents import key_of
+from reprodiff.formats.program.keys import key_of
 from reprodiff.formats.program.sides import Both
 from reprodiff.spans import Span, differing
 

@@ -5,9 +5,9 @@ import numpy as np
 from reprodiff.codecs import RAW, TEXT, show_bytes
 from reprodiff.formats import Walk
 from reprodiff.formats.program.around import Stream
-from reprodiff.formats.program.contents import key_of
 from reprodiff.formats.program.go.lines import Field, Lines
 from reprodiff.formats.program.go.pclntab import Table
+from reprodiff.formats.program.keys import key_of
 from reprodiff.formats.program.pieces import Piece
 from reprodiff.spans import Span, differing
 
