@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.program.image import Section
+from reprodiff.formats.program.machines import instructions
 from reprodiff.formats.program.machines.x86 import ABSOLUTE, address
 from reprodiff.formats.program.names import EM_386, EM_X86_64, ET_EXEC, SHF_WRITE
 from reprodiff.formats.program.pieces import Symbol
 from reprodiff.formats.program.sequence import matched
+from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.words import gather
 
 # How much of a text that a function refers to tells it from others.
@@ -17,7 +19,7 @@ PRINTED = bytes((9, 10, 13, *range(0x20, 0x7F)))
 
 
 def alike(
-    left: Any, right: Any, one: Section, two: Section, ones: list[tuple[int, int]], twos: list[tuple[int, int]]
+    left: Side, right: Side, one: Section, two: Section, ones: list[tuple[int, int]], twos: list[tuple[int, int]]
 ) -> tuple[list[Symbol], list[Symbol]]:
     """Return functions as symbols that have one key where they are the same; (offset, size) of each side's."""
     sides = []
@@ -27,7 +29,7 @@ def alike(
             fields = side.sweep(section)
             blank = blanked(side, section, fields)
         else:
-            blank, fields = side.blank(section)
+            blank, fields = emptied(side, section)
         sides.append([blank[start : start + size] for start, size in rows])
         texts = _texts(side, section, fields, rows)
         referring.append([(code, texts.get(index, b"")) for index, code in enumerate(sides[-1])])
@@ -68,7 +70,7 @@ def alike(
     return found[0], found[1]
 
 
-def blanked(side: Any, section: Section, fields: Any) -> bytes:
+def blanked(side: Side, section: Section, fields: Any) -> bytes:
     """Return the code of a section with zeros where it has displacements. fields: of the instructions that count."""
     code = np.frombuffer(side.data(section), np.uint8).copy()
     if fields is not None:
@@ -85,7 +87,33 @@ def blanked(side: Any, section: Section, fields: Any) -> bytes:
     return code.tobytes()
 
 
-def _texts(side: Any, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:
+def emptied(side: Side, section: Section) -> tuple[Any, instructions.Fields]:
+    """Return the bytes of a section of code without displacements, and its fields."""
+    code = np.frombuffer(side.data(section), np.uint8).copy()
+    if side.family is None:
+        return code.tobytes(), instructions.nothing()
+    rows = fields = side.sweep(section)
+    if side.image.type != ET_EXEC and side.image.machine != EM_386:
+        # Numbers of a program that is loaded anywhere are no addresses.
+        rows = fields.take(np.flatnonzero(fields.role != instructions.ABSOLUTE))
+    if len(rows.at):
+        held = side.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read
+        headed = np.flatnonzero(rows.head)
+        _put(code, rows.at, rows.size, held.core, side.image.order)
+        _put(code, (rows.at + rows.head)[headed], rows.top[headed], held.head[headed], side.image.order)
+    return code.tobytes(), fields
+
+
+def _put(code: Any, at: Any, size: Any, value: Any, order: str) -> None:
+    """Write words of 2, 4 or 8 bytes."""
+    for i in range(8):
+        chosen = size > i
+        last = size[chosen].astype(np.int64) - 1
+        shift = 8 * (i if order == "<" else last - i)
+        code[at[chosen] + i] = (value[chosen] >> shift) & 0xFF
+
+
+def _texts(side: Side, section: Section, fields: Any, rows: list[tuple[int, int]]) -> dict[int, bytes]:
     """Return the beginnings of the texts that functions refer to, by the number of the function; (offset, size) of each."""
     at, target = side.targets(section, fields)
     starts = np.array([start for start, _size in rows], np.int64)

@@ -22,16 +22,15 @@ from reprodiff.formats.program.names import (
     EM_X86_64,
     ET_EXEC,
     ET_REL,
-    RELATIVE,
     SHT_ARM_EXIDX,
     SHT_DYNSYM,
     SHT_NOBITS,
-    SHT_RELA,
     SHT_SYMTAB,
 )
 from reprodiff.formats.program.pieces import (
     Symbol,
 )
+from reprodiff.formats.program.rows import relative
 from reprodiff.formats.program.words import distinct, gather, without
 
 # Parts of functions that compilers move away from them, where jumps lead to.
@@ -413,22 +412,6 @@ class Side:
         rows = fields.take(np.flatnonzero(wanted))
         return rows.at, self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read.target
 
-    def blank(self, section: Section) -> tuple[Any, instructions.Fields]:
-        """Return the bytes of a section of code without displacements, and its fields."""
-        code = np.frombuffer(self.data(section), np.uint8).copy()
-        if self.family is None:
-            return code.tobytes(), instructions.nothing()
-        rows = fields = self.sweep(section)
-        if self.image.type != ET_EXEC and self.image.machine != EM_386:
-            # Numbers of a program that is loaded anywhere are no addresses.
-            rows = fields.take(np.flatnonzero(fields.role != instructions.ABSOLUTE))
-        if len(rows.at):
-            held = self.read(section, rows, rows.at, rows.at + rows.head, rows.at + rows.anchor).read
-            headed = np.flatnonzero(rows.head)
-            _put(code, rows.at, rows.size, held.core, self.image.order)
-            _put(code, (rows.at + rows.head)[headed], rows.top[headed], held.head[headed], self.image.order)
-        return code.tobytes(), fields
-
     def marks(self, section: Section) -> instructions.Marks:
         """Return what symbols say of a section's code besides where functions begin."""
         if self._named is None:
@@ -447,17 +430,7 @@ class Side:
     def relocations(self) -> tuple[Any, Any]:
         """Return where relative relocations apply (DT_RELA), in order, and what they put there, as arrays."""
         if self._relative is None:
-            image = self.image
-            tables = [s for s in image.sections if s.type == SHT_RELA and s.alloc and s.stored]
-            found = [np.zeros((0, 3), np.int64)]
-            for table in tables if image.type != ET_REL else ():
-                rows = np.frombuffer(self.data(table)[: table.size // (3 * image.word) * 3 * image.word],
-                                     f"{image.order}i{image.word}").reshape(-1, 3)  # fmt: skip
-                mask = 0xFFFFFFFF if image.wide else 0xFF
-                found.append(rows[np.isin(rows[:, 1] & mask, RELATIVE.get(image.machine, ()))].astype(np.int64))
-            rows = np.concatenate(found)
-            rows = rows[np.argsort(rows[:, 0], kind="stable")]
-            self._relative = rows[:, 0], rows[:, 2]
+            self._relative = relative(self.image, self.data)
         return self._relative
 
     def relocated(self, addresses: Any) -> Any:
@@ -479,12 +452,3 @@ class Side:
                     hits.append(target[(target >= 0) & (target < section.size)])
             found = self._references[section.number] = distinct(np.concatenate(hits))
         return found
-
-
-def _put(code: Any, at: Any, size: Any, value: Any, order: str) -> None:
-    """Write words of 2, 4 or 8 bytes."""
-    for i in range(8):
-        chosen = size > i
-        last = size[chosen].astype(np.int64) - 1
-        shift = 8 * (i if order == "<" else last - i)
-        code[at[chosen] + i] = (value[chosen] >> shift) & 0xFF

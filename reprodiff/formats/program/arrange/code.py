@@ -10,7 +10,7 @@ import numpy as np
 
 from reprodiff.formats.program.arrange.chart import Function
 from reprodiff.formats.program.arrange.like import Like
-from reprodiff.formats.program.functions import blanked
+from reprodiff.formats.program.functions import blanked, emptied
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.machines.x86 import NOPS
@@ -86,7 +86,7 @@ class Code(Like):
                 every = 2 * len(functions) > len(self.functions[side][number])
                 starts = None if every else np.array([f.start for f in functions], np.int64)
                 fields = reader.sweep(section) if every else reader.fields(section, starts)
-            data = blanked(reader, section, fields) if fields is not None else reader.blank(section)[0]
+            data = blanked(reader, section, fields) if fields is not None else emptied(reader, section)[0]
             if fields is not None and section.name.startswith(b".plt"):
                 # push of the number of a relocation
                 code = np.frombuffer(data, np.uint8).copy()
