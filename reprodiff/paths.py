@@ -4,9 +4,16 @@ import re
 from typing import NamedTuple
 
 # A path in a text: from a slash that nothing of a name stands before, or an option's letter alone (`-I/usr`).
-PATH = re.compile(rb"(?:(?<![\w.~/+-])|(?<=[\s\"'=,]-[A-Za-z]))/[^\0-\x20\"'`<>|;:,()\[\]{}=\\]+")
+# On Windows a drive stands first, and components are parted by slashes of either kind, often of both in one path.
+_CHARACTERS = rb"[^\0-\x20\"'`<>|;:,()\[\]{}=\\"
+PATH = re.compile(
+    rb"(?<!\w)(?:[A-Za-z]:\\|[A-Z]:/)" + _CHARACTERS.removesuffix(rb"\\") + rb"]+|(?:(?<![\w.~/+-])|(?<=[\s\"'=,]-[A-Za-z]))/"
+    + _CHARACTERS + rb"]+"
+)  # fmt: skip
+_DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
 # Directories of the system that no build is done in: a change of these is one of configuration.
 SYSTEM = rb"/(?:etc|usr|bin|sbin|lib\w*|opt|dev|proc|sys|run|boot|var)(?:/|$)"
+_WINDOWS = re.compile(rb"(?i)[a-z]:/(?:windows|winnt|program files|program|progra~\d|programdata)(?:/|$| )")
 BUILT_IN_SYSTEM = rb"/(?:usr/(?:src|local/src|obj)|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/"
 
 
@@ -24,11 +31,33 @@ class Root(NamedTuple):
 
 
 def paths(left: bytes, right: bytes) -> list[tuple[bytes, bytes]] | None:
-    """Return the paths of two texts, pair by pair; None where something else differs, or the paths are not as many."""
+    """Return the paths of two texts, pair by pair; None where something else differs, or the paths are not as many.
+
+    Those of Windows are returned with slashes. The ends that two of them have in common must have been spelled alike."""
     ones, twos = PATH.findall(left), PATH.findall(right)
     if not ones or len(ones) != len(twos) or PATH.split(left) != PATH.split(right):
         return None
+    if b"\\" in left or b"\\" in right:
+        plain = [_slashed(ones), _slashed(twos)]
+        for one, two, a, b in zip(ones, twos, *plain, strict=True):
+            _root, tail = heads(a, b)
+            if a == b and one != two:
+                return None
+            if tail and one[-len(tail) - 1 :] != two[-len(tail) - 1 :]:
+                return None
+        ones, twos = plain
     return list(zip(ones, twos, strict=True))
+
+
+def _slashed(found: list[bytes]) -> list[bytes]:
+    return [path.replace(b"\\", b"/") if _DRIVE.match(path) else path for path in found]
+
+
+def spelled(path: bytes) -> bytes:
+    """Return a regular expression for a path as `paths` returns it, however it is spelled."""
+    if not _DRIVE.match(path):
+        return re.escape(path)
+    return rb"[\\/]".join(map(re.escape, path.split(b"/")))
 
 
 def heads(left: bytes, right: bytes) -> tuple[Root, bytes]:
@@ -51,6 +80,8 @@ def applies(root: Root, left: bytes, right: bytes) -> bool:
 
 def system(path: bytes) -> bool:
     """Tell whether a path lies in a directory of the system, where nothing is built."""
+    if _WINDOWS.match(path):
+        return True
     return bool(re.match(SYSTEM, path)) and not re.match(BUILT_IN_SYSTEM, path + b"/")
 
 

@@ -113,8 +113,8 @@ def _pairs(top: Comparison) -> Iterator[tuple[bytes, bytes, str, bool]]:
                     or not right
                     or len(left) > TEXT_MAX
                     or len(right) > TEXT_MAX
-                    or b"/" not in left
-                    or b"/" not in right
+                    or (b"/" not in left and b":\\" not in left)
+                    or (b"/" not in right and b":\\" not in right)
                 ):
                     continue
                 ones, twos = left.split(b"\n"), right.split(b"\n")

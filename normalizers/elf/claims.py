@@ -7,7 +7,7 @@ from typing import Any, Literal
 from normalizers.patterns import Sure
 from reprodiff.formats.program.binary import heads
 from reprodiff.formats.program.names import STT_FILE
-from reprodiff.paths import is_source, paths
+from reprodiff.paths import is_source, paths, spelled
 from reprodiff.rules import Sureness
 
 Claim = Callable[[Any, Any], Sure | Literal["consequence"] | None]
@@ -63,7 +63,7 @@ def _kept(evidence: Any) -> set[Any]:
 
 def _holds(source: Any, path: bytes) -> bool:
     """Tell whether a stream has a path, or one below it."""
-    pattern = re.compile(re.escape(path) + rb"[/\0]")
+    pattern = re.compile(spelled(path) + rb"[/\\\0]")
     step = 1 << 24
     blocks = (source.read(at, at + step + len(path) + 1) for at in range(0, source.size, step))
     # The path alone is found, or not, in half the time.
