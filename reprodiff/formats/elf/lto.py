@@ -14,7 +14,6 @@ from reprodiff.codecs import RAW, TEXT
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.compressed import inflate
-from reprodiff.formats.program.contents import key_of
 from reprodiff.sources import Source
 from reprodiff.spans import common_prefix
 from reprodiff.tree import Content, Group, Leaf, Node, Role, children
@@ -112,6 +111,9 @@ def _texts(data: bytes) -> _Texts:
 
 
 def _decoded(walk: Walk, where: str, a: bytes, b: bytes, name: bytes) -> None:
+    # Needs numpy, which nothing else here does: a file is parsed without it.
+    from reprodiff.formats.program.contents import key_of
+
     one, two = _texts(a), _texts(b)
     if len(one.rows) != len(two.rows) or one.code != two.code or not one.code:
         _code(walk, where, (a, b), (0, len(a)), (0, len(b)), set(), name)
