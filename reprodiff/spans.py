@@ -6,6 +6,8 @@ Span = tuple[int, int]
 
 WINDOW = 1 << 16
 MOST_RUNS = 4096
+# So many bytes are compared as one number.
+SHORT = 128
 
 
 class Differing(NamedTuple):
@@ -23,6 +25,8 @@ class Differing(NamedTuple):
 def common_prefix(left: bytes, right: bytes) -> int:
     """Return the length of the longest common prefix in bytes."""
     end = min(len(left), len(right))
+    if end <= SHORT:
+        return _alike(int.from_bytes(left[:end], "little") ^ int.from_bytes(right[:end], "little"), end)
     at = 0
     while at < end and left[at : at + WINDOW] == right[at : at + WINDOW] and at + WINDOW <= end:
         at += WINDOW
@@ -36,9 +40,16 @@ def common_prefix(left: bytes, right: bytes) -> int:
     return low
 
 
+def _alike(differing: int, most: int) -> int:
+    """Return how many of the lowest bytes of a number are zeros, at most so many."""
+    return ((differing & -differing).bit_length() - 1) // 8 if differing else most
+
+
 def common_suffix(left: bytes, right: bytes, most: int) -> int:
     """Return the length of the longest common suffix, at most `most` bytes."""
     a, b = len(left), len(right)
+    if 0 <= most <= SHORT:
+        return _alike(int.from_bytes(left[a - most :], "big") ^ int.from_bytes(right[b - most :], "big"), most)
     at = 0
     while at + WINDOW <= most and left[a - at - WINDOW : a - at] == right[b - at - WINDOW : b - at]:
         at += WINDOW

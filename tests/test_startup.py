@@ -68,6 +68,21 @@ def test_formats_are_imported_when_met():
     assert {name.split(".")[2] for name in formats if name.startswith("reprodiff")} <= {"gzip", "tar"}
 
 
+def test_a_text_needs_no_formats_that_are_texts_too():
+    _status, modules = imported(*pair("text/one-line"))
+    assert {
+        name for name in modules if name.startswith(("reprodiff.formats.qrc", "reprodiff.formats.javadoc"))
+    } == set()
+
+
+@pytest.mark.parametrize("case", ["elf/file-macro-longer", "elf/file-macro-aarch64-longer"])
+def test_a_program_needs_no_masked_arrays(case):
+    """numpy.unique and numpy.isin bring these in, which takes as long as all rules."""
+    _status, modules = imported(*pair(case))
+    assert "numpy" in modules
+    assert "numpy.ma" not in modules
+
+
 def test_equal_files_need_no_rules(tmp_path):
     (tmp_path / "one").write_text("the same\n")
     (tmp_path / "two").write_text("the same\n")

@@ -177,8 +177,9 @@ def reason(evidence: Any) -> str | None:
     broad = evidence.once(_broad)
     if evidence.once(_linker) or (broad and evidence.once(_tools)):
         return TOOLS
-    left, right = evidence.once(claims.wide_instructions)
-    if broad and min(left, right) == 0 and max(left, right) >= claims.WIDE_MIN:
+    # Counting instructions takes as long as comparing some files.
+    left, right = evidence.once(claims.wide_instructions) if broad else (0, 0)
+    if min(left, right) == 0 and max(left, right) >= claims.WIDE_MIN:
         return ISA
     if evidence.once(_other_flags) or _options(evidence) or (broad and _checked(evidence)):
         return OPTIONS

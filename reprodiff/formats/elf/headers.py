@@ -18,6 +18,7 @@ from reprodiff.formats.program.names import (
     SHT_NULL,
     SHT_SYMTAB,
 )
+from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.tree import Table
 
@@ -200,7 +201,7 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
         record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
         record.put("sh_info", _info(both, pair))
         # Compilers align longer strings more.
-        record.put("sh_addralign", not one.code and any(not p.equal for p in both.pieces(pair).pieces))
+        record.put("sh_addralign", not one.code and not both.pieces(pair).alike.all())
         record.rest("sh_addralign", "sh_name", "sh_offset", "sh_size", "sh_addr", "sh_link", "sh_info")
     for sections, image, side in ((both.only_left, left, 0), (both.only_right, right, 1)):
         for section in sections:
@@ -308,8 +309,8 @@ def _info(both: Both, pair: Pair) -> bool:
     if one.type in {SHT_SYMTAB, SHT_DYNSYM}:
         counts = []
         for side, section in ((both.left, one), (both.right, two)):
-            rows = side.image.symbols(side.data(section))
-            counts.append(sum(row[1] >> 4 == 0 for row in rows))
+            table = rows(side.data(section), side.image, "symbol")
+            counts.append(int((table["st_info"] >> 4 == 0).sum()))
         return counts == [one.info, two.info]
     if one.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
         return False

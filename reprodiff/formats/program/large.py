@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.formats.program.machines import eight
 from reprodiff.formats.program.names import ET_EXEC
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import Differing
+from reprodiff.formats.program.words import Differing, among, distinct
 
 # How far before the operand the instruction may stand from which the distance of the table counts.
 BEFORE_MAX = 64
@@ -23,7 +23,7 @@ def accept(both: Both, pair: Pair, found: Differing) -> None:
     """Accept the operands of 8 bytes that lead to the same place on both sides."""
     if not found.open.any():
         return
-    fields = both.left.fields(pair.one, np.unique(found.one[found.open]))
+    fields = both.left.fields(pair.one, distinct(found.one[found.open]))
     at = eight.movabs(found.left, fields.starts)
     if not len(at):
         return
@@ -40,6 +40,6 @@ def accept(both: Both, pair: Pair, found: Differing) -> None:
         # The instruction from which the distance of the table counts, on both sides.
         left, right = tables[0] - ones - one, tables[1] - twos - two
         near = (left <= starts) & (left >= starts - BEFORE_MAX) & (left - starts == right - others)
-        return good | (near & np.isin(left, fields.starts))
+        return good | (near & among(left, fields.starts))
 
     found.accept_fields(at, check, eight.SIZE)

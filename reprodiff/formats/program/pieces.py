@@ -415,10 +415,10 @@ def pair_strings(
             return list(zip(ones, twos, strict=True))
         return [(one, None) for one in ones] + [(None, two) for two in twos]
     scores = []
+    others = [right[slice(*two)].rstrip(b"\0") for two in twos]
     for i, one in enumerate(ones):
         a = left[slice(*one)].rstrip(b"\0")
-        for j, two in enumerate(twos):
-            b = right[slice(*two)].rstrip(b"\0")
+        for j, b in enumerate(others):
             tail = common_suffix(a, b, min(len(a), len(b)))
             head = common_prefix(a[: len(a) - tail], b[: len(b) - tail])
             if a and b and (len(ones) == len(twos) or head + tail >= ANCHOR):

@@ -46,8 +46,8 @@ class Like(Chart):
             b = np.frombuffer(region.data[1], np.uint8, size, other)
             odd |= a != b
         word = self.left.image.word
-        for at in both.tolist():
-            odd[at : at + word] = not self._relocated(region, start + at, other + at, may)
+        for at, good in zip(both.tolist(), self._relocated(region, start + both, other + both, may), strict=True):
+            odd[at : at + word] = not good
         if not odd.any() or region.equal(start, other, size) == size:
             return odd
         order = self.left.image.order
@@ -74,16 +74,20 @@ class Like(Chart):
                 self._excuse(odd[skip:], word, may(ones, twos))
         return odd
 
-    def _relocated(self, region: Region, start: int, other: int, may: Any) -> bool:
-        """Tell whether the relocations of two words may lead to the same."""
+    def _relocated(self, region: Region, starts: Any, others: Any, may: Any) -> list[bool]:
+        """Tell of words at offsets of both sides whether their relocations may lead to the same."""
+        places = (starts + region.one.place).tolist(), (others + region.two.place).tolist()
+        rows = [(self.targets[0].get(one), self.targets[1].get(two)) for one, two in zip(*places, strict=True)]
         found = [
-            self.targets[side].get(at + self._section(region.number, side).place)
-            for side, at in enumerate((start, other))
+            one is two is None and self.symbols[0].get(first) == self.symbols[1].get(second)
+            for (one, two), first, second in zip(rows, *places, strict=True)
         ]
-        if found[0] is None or found[1] is None:
-            places = [at + self._section(region.number, side).place for side, at in enumerate((start, other))]
-            return found[0] is found[1] is None and self.symbols[0].get(places[0]) == self.symbols[1].get(places[1])
-        return bool(may(np.array([found[0]]), np.array([found[1]]))[0])
+        both = [number for number, row in enumerate(rows) if None not in row]
+        if both:
+            ones, twos = np.array([rows[number] for number in both], np.int64).T
+            for number, good in zip(both, may(ones, twos).tolist(), strict=True):
+                found[number] = good
+        return found
 
     def _excuse(self, odd: Any, width: int, good: Any) -> None:
         rows = odd[: len(good) * width].reshape(-1, width)

@@ -89,7 +89,10 @@ class Region:
         for marks, at in zip(self.marks, (start, other), strict=True):
             first, last = np.searchsorted(marks, (at, at + size))
             rows.append(marks[first:last] - at)
-        return np.intersect1d(*rows), np.setxor1d(*rows)
+        one, two = rows
+        if np.array_equal(one, two):
+            return one, one[:0]
+        return np.intersect1d(one, two, assume_unique=True), np.setxor1d(one, two, assume_unique=True)
 
     def grow(self, odd: Any) -> bool:
         """Let parts take what lies around them and nothing refers to, where all of it agrees, or whole texts of it:

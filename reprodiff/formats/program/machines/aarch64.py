@@ -22,7 +22,7 @@ from reprodiff.formats.program.machines.instructions import (
     nothing,
     signed,
 )
-from reprodiff.formats.program.words import distinct, without
+from reprodiff.formats.program.words import among, distinct, without
 
 # Forms: how many bits at which place hold the displacement.
 IMM26, IMM19, IMM14, ADR, PAIR, WORD = range(6)
@@ -131,7 +131,7 @@ def find(code: bytes, place: int, starts: list[int], marks: Marks) -> Fields:
     head: list[Any] = [np.full(len(numbers), -1) for numbers in at]
     uses, heads = _pairs(words, place, page | (address & ~linked), jump & ~linked, conditional | compare | bit, leaves, calls, starts, marks)  # fmt: skip
     # What is taken for a page is no address by itself.
-    used = np.isin(at[4], heads)
+    used = among(at[4], heads)
     at[4], kind[4], head[4] = at[4][~used], kind[4][~used], head[4][~used]
     others, same = _again(np.flatnonzero(page), distinct(heads), words, place, starts)
     at.append(others)

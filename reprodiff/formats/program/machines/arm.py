@@ -25,7 +25,7 @@ from reprodiff.formats.program.machines.instructions import (
     nothing,
     signed,
 )
-from reprodiff.formats.program.words import distinct, without
+from reprodiff.formats.program.words import among, distinct, without
 
 # Forms: A32, T32 of 2 and of 4 bytes, literals, addresses of two halves, entries of the linkage table.
 A_BRANCH, A_EXCHANGE, A_LOAD, A_FLOAT, A_NEAR = range(5)
@@ -334,7 +334,7 @@ def _rows(
     once = np.append(True, np.diff(literals) > 0)[: len(literals)]
     numbers, literals = numbers[once], literals[once]
     # A word whose place another instruction gives counts from there.
-    itself = np.isin(literals, np.concatenate(own)) & (anchor[numbers] < 0)
+    itself = among(literals, np.concatenate(own)) & (anchor[numbers] < 0)
     counted = anchor[numbers] >= 0
     base = np.where(counted, code.at[np.maximum(anchor[numbers], 0)] - literals, 0)
     add = np.where(itself, 0, bias[np.maximum(anchor[numbers], 0)])

@@ -27,7 +27,7 @@ from reprodiff.formats.program.machines.instructions import (
     rows,
     signed,
 )
-from reprodiff.formats.program.words import distinct, without
+from reprodiff.formats.program.words import among, distinct, without
 
 # Forms: J and B of 4 and of 2 bytes, then the lower part in the I and the S layout.
 J20, B12, CJ, CB, LOW_I, LOW_S = range(6)
@@ -126,7 +126,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, wide: bool) 
 def _again(upper: Any, heads: Any, words: Any, functions: Any, to: Any) -> tuple[Any, Any]:
     """Return (LUI without a use, LUI with one that gives the same to the same register in the same function)."""
     lone = without(upper, heads)
-    with_use = heads[np.isin(heads, upper)]
+    with_use = heads[among(heads, upper)]
     keys = [
         np.searchsorted(functions, numbers, "right") << 32 | _upper(words[numbers]) & 0xFFFFF000 | to[numbers]
         for numbers in (with_use, lone)
