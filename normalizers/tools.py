@@ -16,7 +16,8 @@ _LIBTOOL = re.compile(r"/\.libs(?:$|[:/])")
 
 
 def made_by(comparison: Any) -> str | None:
-    """Return the compiler that made both files of a comparison, None where they name none or two."""
+    """Return the compiler that made both files of a comparison, "" where they are programs that name none or two, None
+    where they are no programs."""
     if comparison.format != "elf" or comparison.roots is None:
         return None
     found = set()
@@ -24,7 +25,7 @@ def made_by(comparison: Any) -> str | None:
         section = root.info.by_name.get(b".comment")
         text = root.info.data(section) if section is not None and section.stored else b""
         found.add(next((tool for sign, tool in _SIGNS if sign.search(text)), None))
-    return found.pop() if len(found) == 1 else None
+    return (found.pop() or "") if len(found) == 1 else ""
 
 
 def rank(tool: str, compilers: set[str | None], examples: list[str]) -> int:
@@ -33,5 +34,7 @@ def rank(tool: str, compilers: set[str | None], examples: list[str]) -> int:
     examples: the values that a report shows of the cause."""
     if tool == "Autotools" and any(_LIBTOOL.search(text) for text in examples):
         return 0
-    known = compilers - {None}
-    return 2 if known and tool in (COMPILERS | STRANGERS) - known else 1
+    programs = compilers - {None}
+    known = programs - {""}
+    unfit = (programs and tool in STRANGERS) or (known and tool in COMPILERS - known)
+    return 2 if unfit else 1
