@@ -1,4 +1,4 @@
-"""Compare symbols, relocations, the dynamic section, hash and version tables: whole columns of fields at once.
+"""Compare symbol tables: whole columns of fields at once.
 
 Unlike words of data, these are known to be addresses and offsets: an entry that stayed as it is while what it refers
 to moved is put as well.
@@ -14,31 +14,19 @@ from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import layout
 from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
-    EM_386,
-    EM_S390,
-    EM_X86_64,
     ET_REL,
     MAPPED,
-    RELATIVE,
     SHN_ABS,
     SHN_LORESERVE,
-    SHT_FINI_ARRAY,
-    SHT_INIT_ARRAY,
-    SHT_PREINIT_ARRAY,
-    SHT_RELA,
     STT_SECTION,
     STT_TLS,
 )
-from reprodiff.formats.program.pieces import Pieces, identity
+from reprodiff.formats.program.pieces import Pieces
 from reprodiff.formats.program.rows import rows
-from reprodiff.formats.program.sequence import matched
-from reprodiff.formats.program.sides import Both, Pair, at_symbol
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import among, distinct, without
 from reprodiff.spans import differing
 
-# What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
-# it; on S/390 the operation code before it.
-BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
 SHOWN_MAX = 2000
 # Tables of exceptions are numbered in the order of their functions.
 NUMBERED = re.compile(rb"(?<=^GCC_except_table)\d+$")
@@ -48,7 +36,8 @@ DIGEST = re.compile(rb"(?<=\.)[0-9a-f]{8}$")
 EACH_MAX = 32
 
 
-def _signed(values: Any) -> Any:
+def signed(values: Any) -> Any:
+    """Return unsigned numbers of 64 bits as signed ones."""
     return values.astype(np.uint64).view(np.int64)
 
 
@@ -114,7 +103,7 @@ def _namesakes(both: Both, a: Any, b: Any, keys: list[list[Any]], pairs: dict[in
     for rows_of, found in zip(keys, groups, strict=True):
         for number, key in enumerate(rows_of):
             found.setdefault(key[:-1], []).append(number)
-    moved, values = both.addresses.to(_signed(a["st_value"])), _signed(b["st_value"])
+    moved, values = both.addresses.to(signed(a["st_value"])), signed(b["st_value"])
     for key, ones in groups[0].items():
         twos = groups[1].get(key, [])
         if len(ones) < 2 or len(ones) != len(twos):
@@ -187,7 +176,7 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     def label(index: int) -> bytes:
         return string(names.left, int(x["st_name"][index])) or b"#%d" % int(ones[index])
 
-    _columns(walk, f"{where}/symbol[*]/entry", good, x, y, table, starts, label)
+    columns(walk, f"{where}/symbol[*]/entry", good, x, y, table, starts, label)
     for side, rest in enumerate((without(np.arange(len(a)), ones).tolist(), without(np.arange(len(b)), twos).tolist())):
         section = (pair.one, pair.two)[side]
         for index in rest:
@@ -218,7 +207,7 @@ def _other_digests(ones: list[bytes], twos: list[bytes]) -> bool:
     return any(one != two and DIGEST.sub(b"", one) == DIGEST.sub(b"", two) for one, two in zip(ones, twos, strict=True))
 
 
-def _columns(walk: Walk, where: str, good: dict[str, Any], x: Any, y: Any, table: Any, starts: Any, label: Any) -> None:
+def columns(walk: Walk, where: str, good: dict[str, Any], x: Any, y: Any, table: Any, starts: Any, label: Any) -> None:
     """Put the fields that are not good, count those that differ and are."""
     for name, fine in good.items():
         differ = x[name] != y[name]
@@ -257,7 +246,7 @@ def _bytes(one: Any, two: Any) -> int:
 
 def _values(both: Both, x: Any, y: Any) -> Any:
     """Tell which symbols have the value that their place moved to."""
-    one, two = _signed(x["st_value"]), _signed(y["st_value"])
+    one, two = signed(x["st_value"]), signed(y["st_value"])
     relative = both.left.image.type == ET_REL
     found = (one == two) & ((x["st_shndx"] == 0) | (x["st_shndx"] >= SHN_LORESERVE))
     local = relative | (((x["st_info"] & 15) == STT_TLS) & ((y["st_info"] & 15) == STT_TLS))
@@ -283,7 +272,7 @@ def _values(both: Both, x: Any, y: Any) -> Any:
             found |= here & ((pieces.to(one) == two) | ends | ((one == two) & (pair.one.size == pair.two.size == 0)))
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
-        ends = (one == two) & inside & ~among(one, _covered(both, one))
+        ends = (one == two) & inside & ~among(one, covered(both, one))
         found |= _within(
             both, x, y, np.flatnonzero(inside & ~local & ~found & (x["st_info"] == 0) & (y["st_info"] == 0))
         )
@@ -319,17 +308,18 @@ def _behind(both: Both, x: Any, y: Any) -> Any:
         ends[:, pair.one.number] = pair.one.place + pair.one.size, pair.two.place + pair.two.size
     known = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == 0))
     index = x["st_shndx"][known]
-    one, two = _signed(x["st_value"])[known], _signed(y["st_value"])[known]
+    one, two = signed(x["st_value"])[known], signed(y["st_value"])[known]
     found[known] = (one == (ends[0][index] + 7 & ~7)) & (two == (ends[1][index] + 7 & ~7))
     whole = np.flatnonzero((x["st_shndx"] < count) & ((x["st_info"] & 15) == STT_SECTION))
     index = x["st_shndx"][whole]
-    found[whole] = (_signed(x["st_value"])[whole] == starts[0][index]) & (
-        _signed(y["st_value"])[whole] == starts[1][index]
+    found[whole] = (signed(x["st_value"])[whole] == starts[0][index]) & (
+        signed(y["st_value"])[whole] == starts[1][index]
     )
     return found
 
 
-def _covered(both: Both, values: Any) -> Any:
+def covered(both: Both, values: Any) -> Any:
+    """Return those of left addresses that lie in what the map of the address spaces has."""
     addresses = both.addresses
     if not len(addresses.starts):
         return values[:0]
@@ -350,170 +340,4 @@ def _sizes(both: Both, x: Any, y: Any, placed: Any) -> Any:
         piece = both.pieces(pair).find(start)
         sizes = int(x["st_size"][index]), int(y["st_size"][index])
         found[index] = piece is not None and not piece.equal and (piece.l1 - piece.l0, piece.r1 - piece.r0) == sizes
-    return found
-
-
-def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
-    """Compare two relocation tables."""
-    left, right = both.left.image, both.right.image
-    kind = "rela" if pair.one.type == SHT_RELA else "rel"
-    a, b = rows(both.left.data(pair.one), left, kind), rows(both.right.data(pair.two), right, kind)
-    records = layout(left.wide, left.order)
-    table = records.rela if kind == "rela" else records.rel
-    shift = np.uint64(32 if left.wide else 8)
-    links = left.linked(pair.one), right.linked(pair.two)
-    symbols_pair = both.by_index.get(links[0].number) if links[0] else None
-    mapped: Any = None
-    if symbols_pair is not None:
-        order = aligned(both, symbols_pair)
-        count = len(both.left.data(symbols_pair.one)) // records.symbol.size
-        mapped = np.arange(count) if order is None else np.full(count, -1, np.int64)
-        if order:
-            for i, j in order:
-                mapped[i] = j
-    ones = twos = np.arange(min(len(a), len(b)))
-    if len(a) != len(b):
-        ones, twos = _by_place(both, pair, a, b)
-    elif left.type != ET_REL and not _places(both, pair, a, b).all():
-        kinds = [row["r_info"].astype(np.uint64).astype(object).tolist() for row in (a, b)]
-        if mapped is not None and len(mapped):
-            # What both are for, by the right side's symbols.
-            bits = int(shift)
-            kinds[0] = [int(mapped[min(k >> bits, len(mapped) - 1)]) << bits | k & (1 << bits) - 1 for k in kinds[0]]
-        ones, twos = _sorted_places(both, a, b, kinds)
-    x, y = a[ones], b[twos]
-    numbers = (
-        (x["r_info"].astype(np.uint64) >> shift).astype(np.int64),
-        (y["r_info"].astype(np.uint64) >> shift).astype(np.int64),
-    )
-    mask = np.uint64(0xFFFFFFFF if left.wide else 0xFF)
-    types = x["r_info"].astype(np.uint64) & mask, y["r_info"].astype(np.uint64) & mask
-    if mapped is None or not len(mapped):
-        same = numbers[0] == numbers[1]
-    else:
-        same = np.where(numbers[0] < len(mapped), mapped[np.minimum(numbers[0], len(mapped) - 1)], -1) == numbers[1]
-    # An entry of nothing but zeros applies nowhere.
-    nowhere = (types[0] == 0) & (types[1] == 0) & (x["r_offset"] == 0) & (y["r_offset"] == 0)
-    good = {"r_offset": _places(both, pair, x, y) | nowhere, "r_info": same & (types[0] == types[1])}
-    if kind == "rela":
-        good["r_addend"] = _addends(both, symbols_pair, x, y, numbers[0], types[0])
-        _initialisers(walk, both, x, y, types[0], good)
-    starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
-    _columns(walk, f"{where}/relocation", good, x, y, table, starts, lambda _index: b"")
-    for side, (whole, used) in enumerate(((a, ones), (b, twos))):
-        section = (pair.one, pair.two)[side]
-        rest = without(np.arange(len(whole)), used)
-        for run in np.split(rest, np.flatnonzero(np.diff(rest) != 1) + 1) if len(rest) else ():
-            span = section.offset + int(run[0]) * table.size, section.offset + (int(run[-1]) + 1) * table.size
-            walk.put(f"{where}/relocation", (), None if side else span, span if side else None, RAW)
-
-
-def _initialisers(walk: Walk, both: Both, x: Any, y: Any, types: Any, good: dict[str, Any]) -> None:
-    """Put the order of the functions that run at start or exit, where both sides have the same ones in another order."""
-    if both.left.image.type == ET_REL:
-        return
-    relative = np.isin(types, RELATIVE.get(both.left.image.machine, ())) & good["r_offset"] & good["r_info"]
-    offsets = _signed(x["r_offset"])
-    for pair in both.pairs:
-        one = pair.one
-        if one.type not in {SHT_INIT_ARRAY, SHT_FINI_ARRAY, SHT_PREINIT_ARRAY}:
-            continue
-        here = np.flatnonzero(relative & (offsets >= one.place) & (offsets < one.place + one.size))
-        here = here[np.argsort(offsets[here], kind="stable")]
-        lefts, rights = _signed(x["r_addend"])[here], _signed(y["r_addend"])[here]
-        moved = both.addresses.to(lefts)
-        if (moved == rights).all() or (moved < 0).any() or sorted(moved.tolist()) != sorted(rights.tolist()):
-            continue
-        good["r_addend"][here] = True
-        names = {right: _function(both, left) for left, right in zip(lefts.tolist(), moved.tolist(), strict=True)}
-        walk.put_order(f"elf/{one.label}", [names[at] for at in moved.tolist()], [names[at] for at in rights.tolist()])
-
-
-def _function(both: Both, address: int) -> bytes:
-    pair = both.section_at(address)
-    symbol = at_symbol(both.left.named(pair.one), address - pair.one.place) if pair else None
-    return symbol.name if symbol else b"%#x" % address
-
-
-def _places(both: Both, pair: Pair, x: Any, y: Any) -> Any:
-    one, two = _signed(x["r_offset"]), _signed(y["r_offset"])
-    if both.left.image.type != ET_REL:
-        return both.addresses.same(one, two)
-    target = both.by_index.get(pair.one.info)
-    return one == two if target is None else both.pieces(target).to(one) == two
-
-
-def _sorted_places(both: Both, a: Any, b: Any, kinds: list[list[int]]) -> tuple[Any, Any]:
-    """Align as many relocations, which linkers sort by where they apply: what moved stands elsewhere in the table.
-
-    kinds: types and symbols, as numbers of the right side.
-    """
-    one, two = _signed(a["r_offset"]), _signed(b["r_offset"])
-    moved = both.addresses.to(one)
-    lefts, rights = np.argsort(moved, kind="stable"), np.argsort(two, kind="stable")
-    if (moved[lefts] == two[rights]).all():
-        order = np.argsort(lefts, kind="stable")
-        return np.arange(len(a)), rights[order]
-    # What stayed in its place is itself; then by place and what is there, then by one of them; what is left over stays
-    # in order.
-    stays = (moved == two).tolist()
-    twins = [index if stay else -1 for index, stay in enumerate(stays)]
-    free = {index for index, stay in enumerate(stays) if not stay}
-    columns = [list(zip(places.tolist(), kind, strict=True)) for places, kind in ((moved, kinds[0]), (two, kinds[1]))]
-    for chosen in (slice(0, 2), slice(0, 1), slice(1, 2)) if both.arranged else (slice(0, 1),):
-        there: dict[Any, list[int]] = {}
-        for j in sorted(free, reverse=True):
-            there.setdefault(columns[1][j][chosen], []).append(j)
-        for i, twin in enumerate(twins):
-            if twin < 0 and there.get(columns[0][i][chosen]):
-                twins[i] = there[columns[0][i][chosen]].pop()
-                free.discard(twins[i])
-    if not both.arranged and 2 * twins.count(-1) > len(twins):
-        return np.arange(len(a)), np.arange(len(b))
-    rest = iter(sorted(free))
-    return np.arange(len(a)), np.array([next(rest) if twin < 0 else twin for twin in twins], np.int64)
-
-
-def _by_place(both: Both, pair: Pair, a: Any, b: Any) -> tuple[Any, Any]:
-    """Align relocations that are not as many by where they apply."""
-    target = both.by_index.get(pair.one.info)
-    one = _signed(a["r_offset"])
-    if both.left.image.type == ET_REL:
-        places = (both.pieces(target) if target else Pieces(identity(1 << 62, 1 << 62))).to(one)
-    else:
-        addresses = both.addresses
-        index = np.maximum(np.searchsorted(addresses.starts, one, "right") - 1, 0)
-        places = one - addresses.starts[index] + addresses.rights[index]
-    runs = matched(places.tolist(), _signed(b["r_offset"]).tolist())
-    ones = [i + k for i, _j, count in runs for k in range(count)]
-    twos = [j + k for _i, j, count in runs for k in range(count)]
-    return np.array(ones, np.int64), np.array(twos, np.int64)
-
-
-def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types: Any) -> Any:
-    """Tell which addends refer to the same: an address for RELATIVE, else an offset into the symbol's section."""
-    one, two = _signed(x["r_addend"]), _signed(y["r_addend"])
-    image = both.left.image
-    if image.type != ET_REL:
-        relative = np.isin(types, RELATIVE.get(image.machine, ()))
-        same = both.addresses.same(one, two) | both.reaches(one, two)
-        # What leads to no section did not move.
-        same |= (one == two) & ((one == 0) | ~among(one, _covered(both, one)))
-        return np.where(relative, same, one == two)
-    found = one == two
-    if table is None:
-        return found
-    symbols_of = rows(both.left.data(table.one), image, "symbol")
-    numbers = np.minimum(numbers, len(symbols_of) - 1)
-    sections = np.where((symbols_of["st_info"][numbers] & 15) == STT_SECTION, symbols_of["st_shndx"][numbers], 0)
-    for index in distinct(sections).tolist():
-        pair = both.by_index.get(index)
-        if pair is None or not index:
-            continue
-        here = sections == index
-        pieces = both.pieces(pair)
-        hit = np.zeros(len(x), bool)
-        for behind in BEHIND.get(image.machine, (0,)):
-            hit |= pieces.to(one + behind) == two + behind
-        found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found

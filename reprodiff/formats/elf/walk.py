@@ -8,7 +8,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import dynamic, headers, lto, tables
+from reprodiff.formats.elf import dynamic, headers, lto, relocations, tables
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.maps import sides
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, dynamic_name
@@ -41,7 +41,7 @@ from reprodiff.tree import Group, Leaf, Node, children
 SYSTEM = re.compile(rb"/(?:usr/)?(?:local/)?lib(?:\d+|x?32|64)?(?:/|$)|/opt/")
 
 _TABLES = {
-    SHT_SYMTAB: tables.symbols, SHT_DYNSYM: tables.symbols, SHT_RELA: tables.relocations, SHT_REL: tables.relocations,
+    SHT_SYMTAB: tables.symbols, SHT_DYNSYM: tables.symbols, SHT_RELA: relocations.relocations, SHT_REL: relocations.relocations,
     SHT_DYNAMIC: dynamic.dynamic, SHT_HASH: dynamic.hashes, SHT_GNU_HASH: dynamic.hashes,
     SHT_GNU_VERSYM: dynamic.versions, SHT_GNU_VERNEED: dynamic.requirements, SHT_GNU_VERDEF: dynamic.requirements,
     SHT_RELR: dynamic.packed,
