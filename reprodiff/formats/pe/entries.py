@@ -13,8 +13,9 @@ from reprodiff.formats.pe.sides import PeBoth
 from reprodiff.formats.pe.view import C_FILE, C_WEAK, FUNCTION, SYMBOL, Entry
 from reprodiff.formats.program.keys import key_of
 from reprodiff.formats.program.names import ET_REL
-from reprodiff.formats.program.pieces import Pieces, strings
+from reprodiff.formats.program.pieces import Pieces
 from reprodiff.formats.program.sequence import matched
+from reprodiff.formats.program.stringtable import strings
 from reprodiff.spans import Span
 
 WHERE = "pe/symbols/symbol[*]"

@@ -12,11 +12,11 @@ from reprodiff.formats.program.pieces import (
     filled,
     identity,
     permuted,
-    strings,
     texts,
 )
 from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.sides import Pair
+from reprodiff.formats.program.stringtable import strings
 from reprodiff.formats.program.units import inside_units, joined, rows_of_units
 
 
