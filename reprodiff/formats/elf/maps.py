@@ -16,7 +16,7 @@ from reprodiff.formats.program.pieces import Pieces, identity
 from reprodiff.formats.program.sections import align
 from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.sides import Both, Makers, Pair
-from reprodiff.formats.program.words import Addresses, gather
+from reprodiff.formats.program.words import Addresses, displaced
 
 # References that lead astray are many where data stands in another order.
 ASTRAY_MIN = 8
@@ -106,14 +106,9 @@ def _astray(both: Both, code: list[Pair]) -> int:
         found = both.left.sweep(pair.one)
         chosen = np.isin(found.kind, (x86.BRANCH, x86.RIP))
         at, end = found.at[chosen], found.end[chosen]
-        others = both.pieces(pair).to(at)
-        whole = (others >= 0) & (others + 4 <= len(b))
-        at, end, others = at[whole], end[whole], others[whole]
-        ones, twos = (
-            gather(np.frombuffer(data, np.uint8), places, 4, "<", True) for data, places in ((a, at), (b, others))
-        )
-        left, right = pair.one.place + end + ones, pair.two.place + others + (end - at) + twos
-        total += int((~both.addresses.same(left, right)).sum())
+        data = np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)
+        _at, _to, ones, twos = displaced(both.pieces(pair), *data, at, end)
+        total += int((~both.addresses.same(pair.one.place + ones, pair.two.place + twos)).sum())
     return total
 
 

@@ -15,7 +15,7 @@ from reprodiff.formats.program.machines import eight, x86
 from reprodiff.formats.program.names import EM_X86_64, ET_EXEC, ET_REL, SHF_WRITE, SHT_PROGBITS
 from reprodiff.formats.program.pieces import PRINTED, Piece, Pieces, by_content, texts, unlike
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import among, distinct_rows, gather
+from reprodiff.formats.program.words import among, displaced, distinct_rows, gather
 from reprodiff.spans import common_prefix, common_suffix
 
 # What both have in common between two stretches that differ: so little says nothing about what corresponds.
@@ -229,12 +229,9 @@ def _code(both: Both, pair: Pair, other: Pair, found: _Found) -> None:
     data = np.frombuffer(both.left.data(a), np.uint8), np.frombuffer(both.right.data(b), np.uint8)
     targets = gather(data[0], at, 4, "<", True) + end + (a.place - pair.one.place)
     chosen = (targets >= 0) & (targets < pair.one.size)
-    at, end, targets = at[chosen], end[chosen], targets[chosen]
     pieces = both.pieces(other)
-    to = pieces.to(at)
-    whole = (to >= 0) & (to + 4 <= len(data[1]))
-    at, end, targets, to = at[whole], end[whole], targets[whole], to[whole]
-    others = gather(data[1], to, 4, "<", True) + to + (end - at) + (b.place - pair.two.place)
+    at, _to, targets, others = displaced(pieces, *data, at[chosen], end[chosen])
+    targets, others = targets + (a.place - pair.one.place), others + (b.place - pair.two.place)
     found.add(targets, others)
     numbers = fields.at[fields.kind == x86.ABSOLUTE]
     if not len(numbers):

@@ -13,7 +13,7 @@ from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import SHT_RELA, STT_SECTION
 from reprodiff.formats.program.pieces import texts
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import Differing, gather
+from reprodiff.formats.program.words import Differing, displaced
 
 # How far a reference to a text may lie from the number, and how many differing numbers are looked at.
 NEAR = 64
@@ -159,11 +159,8 @@ def _any(both: Both) -> bool:
 
 
 def _follows(both: Both, pair: Pair, found: Differing, at: Any, end: Any, values: list[int]) -> bool:
-    to = found.pieces.to(at)
-    whole = (to >= 0) & (to + 4 <= len(found.right))
-    at, end, to = at[whole], end[whole], to[whole]
-    lefts = gather(found.left, at, 4, "<", True) + end + pair.one.place
-    rights = gather(found.right, to, 4, "<", True) + to + (end - at) + pair.two.place
+    _at, _to, ones, twos = displaced(found.pieces, found.left, found.right, at, end)
+    lefts, rights = ones + pair.one.place, twos + pair.two.place
     # Of a text that is reached from its end the number says how far back it begins.
     back = [min(value, 0) for value in values]
     sizes = [abs(value) for value in values]

@@ -44,6 +44,19 @@ def gather(data: Any, starts: Any, width: int, order: str, signed: bool) -> Any:
     return found
 
 
+def displaced(pieces: Pieces, left: Any, right: Any, at: Any, end: Any) -> tuple[Any, Any, Any, Any]:
+    """Read little-endian displacements of 4 bytes at left offsets that count from `end`, and those that correspond.
+
+    Returns, for those that the right side has as a whole: their left and right offsets, and the offsets that they lead to
+    on the left and on the right.
+    """
+    to = pieces.to(at)
+    whole = (to >= 0) & (to + 4 <= len(right))
+    at, end, to = at[whole], end[whole], to[whole]
+    ones, twos = gather(left, at, 4, "<", True) + end, gather(right, to, 4, "<", True) + to + (end - at)
+    return at, to, ones, twos
+
+
 def distinct(values: Any) -> Any:
     """Return the distinct numbers of an array, in order: as numpy.unique, which brings in masked arrays."""
     ordered = np.sort(values)
