@@ -1,6 +1,6 @@
 """Names of the numbers in the dynamic section and in notes (System V gABI, LSB, GNU and LLVM extensions)."""
 
-from reprodiff.formats.program.names import EM_MIPS, EM_PPC64
+from reprodiff.formats.program.names import EM_MIPS, EM_PPC, EM_PPC64
 
 DT_NULL, DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH = 0, 1, 14, 15, 29
 
@@ -21,7 +21,11 @@ DYNAMIC = {
 STRING_TAGS = frozenset({1, 14, 15, 29, 0x7FFFFFFD, 0x7FFFFFFF, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC})
 ADDRESS_TAGS = frozenset({3, 4, 5, 6, 7, 12, 13, 17, 21, 23, 25, 26, 32, 34, 36, 0x6FFFFEF5, 0x6FFFFEF6, 0x6FFFFEF7, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE})  # fmt: skip
 # Those of one machine: where the linkage table's code and the descriptors are, the offset table of MIPS, the debugger's map.
-MACHINE_TAGS = {EM_PPC64: frozenset({0x70000000, 0x70000001}), EM_MIPS: frozenset({0x70000016, 0x70000032, 0x70000034})}
+MACHINE_TAGS = {
+    EM_PPC: frozenset({0x70000000}),
+    EM_PPC64: frozenset({0x70000000, 0x70000001}),
+    EM_MIPS: frozenset({0x70000016, 0x70000032, 0x70000034}),
+}
 # Tags whose value is the size in bytes of the section that starts at the address under the other tag.
 SIZE_TAGS = {2: 23, 8: 7, 10: 5, 18: 17, 27: 25, 28: 26, 33: 32, 35: 36}
 

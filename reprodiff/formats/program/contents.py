@@ -16,6 +16,7 @@ from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.names import (
     EM_AARCH64,
     EM_ARM,
+    EM_PPC,
     EM_PPC64,
     EM_RISCV,
     EM_S390,
@@ -36,6 +37,7 @@ from reprodiff.spans import common_suffix, differing
 IDLE = {
     EM_AARCH64: re.compile(rb"(?:\x1f\x20\x03\xd5|\0)*"),
     EM_ARM: re.compile(rb"(?:\x00\xbf|\xc0\x46|\xaf\xf3\x00\x80|\x00\xf0\x20\xe3|\x00\x00\xa0\xe1|\0)*"),
+    EM_PPC: re.compile(rb"(?:\x60\0\0\0|\0\0\0\x60|\0)*"),
     EM_PPC64: re.compile(rb"(?:\x60\0\0\0|\0\0\0\x60|\0)*"),
     EM_RISCV: re.compile(rb"(?:\x01\x00|\x13\x00\x00\x00|\0)*"),
     EM_S390: re.compile(rb"(?:\x07[\x00-\x0f]|\x18\x07|\x47\0\0.|\xc0\x04\0{4}|\0)*", re.DOTALL),

@@ -59,7 +59,8 @@ def _constants(pair: Pair, left: Side, right: Side, found: list[Piece], a: bytes
 def _align(pair: Pair, left: Side, right: Side, names: dict[bytes, bytes]) -> Pieces:
     one, two = pair.one, pair.two
     if not one.stored or not two.stored:
-        known = one.size != two.size and bool(left.named(one) and right.named(two))
+        ones, twos = left.named(one), right.named(two)
+        known = bool(ones and twos) and (one.size != two.size or not _same_places(ones, twos))
         return Pieces(_by_symbols(pair, left, right) if known else identity(one.size, two.size))
     a, b = left.data(one), right.data(two)
     if a == b and not one.alloc:

@@ -1,7 +1,7 @@
 """What the instructions of each machine refer to, behind one interface (`instructions`)."""
 
 from reprodiff.formats.program.machines.instructions import Family
-from reprodiff.formats.program.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
+from reprodiff.formats.program.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
 
 
 def family(machine: int, wide: bool, order: str) -> Family | None:
@@ -22,6 +22,10 @@ def family(machine: int, wide: bool, order: str) -> Family | None:
         from reprodiff.formats.program.machines import ppc64
 
         return ppc64.family(order)
+    if machine == EM_PPC and not wide:
+        from reprodiff.formats.program.machines import ppc32
+
+        return ppc32.family(order)
     if machine == EM_S390 and wide and order == ">":
         from reprodiff.formats.program.machines import s390
 

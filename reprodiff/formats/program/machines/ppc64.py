@@ -53,7 +53,8 @@ _NONE = _table(0, 32, 4, 68, 144, 149, 151, 215, 407, 467, 598, 854, 86, 54, 246
                247, 439, 647, 661, 663, 725, 727, 759, 918, 662, 660, 7, 39, 71, 103, 135, 167, 199, 231, 359, 487)  # fmt: skip
 
 
-def _flow(words: Any, jumps: tuple[Any, Any], starts: Any) -> Flow:
+def flow(words: Any, jumps: tuple[Any, Any], starts: Any) -> Flow:
+    """Return which instruction writes what; jumps: numbers and where they lead; starts: numbers at which functions begin."""
     op, extra = words >> 26, words >> 1 & 0x3FF
     to, middle, last = words >> 21 & 31, words >> 16 & 31, words >> 11 & 31
     load = ((op == 58) & (words & 3 != 3)) | (op == 31) & ~_MIDDLE[extra] & ~_NONE[extra]
@@ -71,10 +72,10 @@ def _flow(words: Any, jumps: tuple[Any, Any], starts: Any) -> Flow:
     )
     plain = (op == 18) & (words & 1 == 0)
     leaves = (words == 0x4E800020) | (words == 0x4E800420) | (words == 0x7FE00008)
-    calls = ((op == 18) | (op == 16) | ((op == 19) & ((extra == 16) | (extra == 528)))) & (words & 1 != 0)
+    called = ((op == 18) | (op == 16) | ((op == 19) & ((extra == 16) | (extra == 528)))) & (words & 1 != 0)
     return Flow(
         (np.concatenate([first, second, kept]), np.concatenate([to[first], middle[second], place[kept]])), copies,
-        np.flatnonzero(calls), _CHANGED, plain | leaves, jumps, np.flatnonzero(words == 0x4E800420), starts,
+        np.flatnonzero(called), _CHANGED, plain | leaves, jumps, np.flatnonzero(words == 0x4E800420), starts,
     )  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, order: str) 
         np.where(branch[sent], signed(words[sent] & 0x03FFFFFC, 26), signed(words[sent] & 0xFFFC, 16)) >> 2
     )
     begins = without(np.array(starts, np.int64), marks.cold) // 4
-    flow = _flow(words, (sent, target), begins[begins < len(words)])
+    ways = flow(words, (sent, target), begins[begins < len(words)])
     # ADDIS from r2, from r12 into r2, and LIS.
     to = words >> 21 & 31
     heads = (op == 15) & ((base == TOC) | ((base == ENTRY) & (to == TOC)) | (base == 0))
@@ -103,12 +104,12 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, order: str) 
     uses = np.flatnonzero((form >= 0) & known[base] & (base > 1))
     values = np.arange(len(words))
     values[heads] = ~(words[heads] & 0x001FFFFF)
-    found = flow.definitions(uses, base[uses], values)
+    found = ways.definitions(uses, base[uses], values)
     fits = (found >= 0) & heads[np.maximum(found, 0)]
     pairs, tops = uses[fits], found[fits]
     near = without(np.flatnonzero((form >= 0) & (base == TOC)), pairs)
     role = np.select([base[tops] == TOC, base[tops] == ENTRY], [GLOBAL, DATA], ABSOLUTE)
-    lone, same = _again(np.flatnonzero(heads), distinct(tops), words, begins)
+    lone, same = again(np.flatnonzero(heads), distinct(tops), words, begins)
     # The word before the code that resolves symbols: the distance of the linkage table.
     table = np.flatnonzero((words == 0x429F0005) & (np.arange(len(words)) >= 3)) - 3
     rows = (
@@ -130,7 +131,7 @@ def find(code: bytes, _place: int, starts: list[int], marks: Marks, order: str) 
                   np.where(quad, 16, 0).astype(np.int8), np.arange(len(words)) * 4)  # fmt: skip
 
 
-def _again(tops: Any, heads: Any, words: Any, functions: Any) -> tuple[Any, Any]:
+def again(tops: Any, heads: Any, words: Any, functions: Any) -> tuple[Any, Any]:
     """Return (ADDIS without a use, one with a use that gives the same in the same function)."""
     lone = without(tops, heads)
     keys = [np.searchsorted(functions, numbers, "right") << 32 | words[numbers] for numbers in (heads, lone)]
@@ -172,10 +173,11 @@ def _pointer(side: Any) -> int:
     return table.addr + 0x8000 if table is not None else 0
 
 
-def _calls(kind: Any, word: Any) -> Any:
+def calls(kind: Any, word: Any) -> Any:
+    """Tell which branches call."""
     return (kind == (LI << FORM | BRANCH)) & (word & 1 != 0)
 
 
 def family(order: str) -> Family:
     """Return what is known of machines of a byte order."""
-    return Family(partial(find, order=order), read, calls=_calls, pointer=_pointer, local=LOCAL, width=4)
+    return Family(partial(find, order=order), read, calls=calls, pointer=_pointer, local=LOCAL, width=4)
