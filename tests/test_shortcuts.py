@@ -9,6 +9,7 @@ import pytest
 
 import normalizers
 from fixtures import FILES, STORED, label
+from normalizers.elf import claims
 from reprodiff import formats, rewrite
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
@@ -222,3 +223,11 @@ def test_bytes_that_differ_are_counted_alike(size):
     one = rng.randbytes(size)
     two = bytes(byte if rng.random() < 0.5 else rng.randrange(256) for byte in one)
     assert unlike(one, two) == sum(a != b for a, b in zip(one, two, strict=True))
+
+
+def test_a_path_is_found_in_a_file_however_it_is_spelled():
+    for held in (rb"C:\build\tree\a.c", b"C:/build/tree/a.c", rb"C:\build/tree" + b"\0"):
+        assert claims._holds(Bytes(b"\0" * 100 + held), b"C:/build/tree")
+    assert claims._holds(Bytes(b"-I/build/tree/a.c"), b"/build/tree")
+    assert not claims._holds(Bytes(b"-I/build/trees/a.c"), b"/build/tree")
+    assert claims._holds(Bytes(b"\0" * ((1 << 20) - 3) + b"/build/tree\0"), b"/build/tree")

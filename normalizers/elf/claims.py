@@ -63,11 +63,16 @@ def _kept(evidence: Any) -> set[Any]:
 
 def _holds(source: Any, path: bytes) -> bool:
     """Tell whether a stream has a path, or one below it."""
-    pattern = re.compile(spelled(path) + rb"[/\\\0]")
-    step = 1 << 24
-    blocks = (source.read(at, at + step + len(path) + 1) for at in range(0, source.size, step))
-    # The path alone is found, or not, in half the time.
-    return any(path in block and pattern.search(block) for block in blocks)
+    spelling = spelled(path)
+    pattern = re.compile(spelling + rb"[/\\\0]")
+    one_way = spelling == re.escape(path)
+    step = 1 << 20
+
+    def held(block: bytes) -> bool:
+        # A path that is spelled in one way is found, or not, in half the time.
+        return (not one_way or path in block) and pattern.search(block) is not None
+
+    return any(held(source.read(at, at + step + len(path) + 1)) for at in range(0, source.size, step))
 
 
 def source_under_root(change: Any, evidence: Any) -> Sure | None:
