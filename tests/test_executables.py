@@ -204,6 +204,7 @@ NOISY = [
     "elf/path-big-endian-longer",
     "elf/path-clang-longer",
     "elf/file-macro-longer",
+    "elf/file-macro-i386-longer",
     "elf/file-macro-stripped-longer",
     "elf/rpath-longer",
     "elf/cmake-rpath-residue-longer",
