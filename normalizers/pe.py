@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from normalizers.common import clamp, suspect
-from normalizers.elf import claims, rust
+from normalizers.elf import SAID, claims, rust
 from normalizers.patterns import Sure
 from normalizers.programs import section_of, texts
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
@@ -114,6 +114,32 @@ def _stripped_flags(change: Any, evidence: Any) -> Sure | None:
     return "origin"
 
 
+# A text in a resource, of two bytes a letter.
+_WIDE = re.compile(rb"(?:[\x20-\x7e]\0){4,}")
+_RESOURCE_MAX = 1 << 16
+
+
+def _said(cause: str) -> Any:
+    """Return a claim for a text in a resource that differs in what it says of its build."""
+
+    def claim(change: Any, evidence: Any) -> Sure | None:
+        from normalizers.texts import said
+
+        comparison = evidence.comparison
+        if change.l1 - change.l0 != change.r1 - change.r0 or change.l1 - change.l0 > _RESOURCE_MAX:
+            return None
+        one, two = comparison.left.read(change.l0, change.l1), comparison.right.read(change.r0, change.r1)
+        texts_of = [[(match.start(), match[0][::2]) for match in _WIDE.finditer(side)] for side in (one, two)]
+        if len(texts_of[0]) != len(texts_of[1]) or _WIDE.sub(b"", one) != _WIDE.sub(b"", two):
+            return None
+        found = [said(a[1], b[1]) if a[0] == b[0] else None for a, b in zip(*texts_of, strict=True) if a != b]
+        if not found or any(each is None or each.cause != cause for each in found):
+            return None
+        return "origin" if all(each and each.sure == "origin" for each in found) else "suspected"
+
+    return claim
+
+
 def _along() -> tuple[Rule, ...]:
     """Blank what identifies the build together with whatever is normalized: it was made from that, or beside it."""
     return tuple(
@@ -168,6 +194,7 @@ RULES: tuple[Rule, ...] = (
         claim=_tools,
         opt_in=True,
     ),
+    *(Rule(f"{IN_SECTION}/resource[*]/data", cause, why, claim=_said(cause)) for cause, why in SAID.items()),
     Rule("pe/certificates", "code-signature", "one side is signed", None, "one-sided"),
     Rule(f"{CERTIFICATE}/data", "code-signature", "a signature: made with a secret key, often with a time"),
     Rule(CERTIFICATE, "code-signature", "one side has one signature more", None, "one-sided"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from normalizers.elf import claims, rust, stamps
+from normalizers.elf import SAID, claims, rust, stamps
 from reprodiff.rules import Rule
 
 _PATH = "the directory that the compiler ran in, as debug information records it"
@@ -48,6 +48,7 @@ def texts(section: str, prefix: bytes) -> tuple[Rule, ...]:
         ("coverage-instrumentation", "where the program writes its coverage to", claims.coverage),
         ("file-macro-path", "__FILE__: the path that the compiler was given, in an assertion or a message",
          claims.source_under_root),
+        *((cause, why, claims.said(cause)) for cause, why in SAID.items()),
     )  # fmt: skip
     place = f"{section}/string[*]"
     return (

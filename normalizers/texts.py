@@ -54,6 +54,19 @@ _NUMBER, _CLOCK = re.compile(rb"\d+"), re.compile(rb"[0-2]?\d[:h.][0-5]\d")
 _RANDOM = re.compile(
     rb"(?<=cc)\w{6}(?![0-9A-Za-z])|(?<=tmp[._-])\w{6,12}(?![0-9A-Za-z])|(?<=tmp)[0-9A-Za-z_]{6,8}(?![0-9A-Za-z])"
 )
+_HEX = rb"[0-9a-fA-F]"
+# RFC 9562.
+_UUID = re.compile(rb"(?<![\w-])%(h)s{8}(?:-%(h)s{4}){3}-%(h)s{12}(?![\w-])" % {b"h": _HEX})
+# Versions that are made of a clock or of random numbers; the others stand for something.
+_MADE = re.compile(rb".{14}[1467].{4}[89abAB]")
+# Of 30 digits that are chosen at random 28 differ, on average.
+UUID_OTHERS = 20
+_COUNTER = re.compile(
+    rb"(?i)(?:(?<=\bbuild )|(?<=\bbuild #)|(?<=\bbuild: )|(?<=\bbuild-)|(?<=\bbuild number )|(?<=\bbuild number: )|"
+    rb"(?<=\bbuild no\. )|(?<=\bbuild id )|(?<=\bbuild id: ))(?<![\d.])\d+(?![\w.])"
+)
+# The number of a build, right before its date.
+_NUMBERED = re.compile(rb"#\d+(?= ?\x01)")
 # Where "by" and "on" tell a person and a machine.
 _BUILT = re.compile(
     rb"(?i)\b(?:built|build|compiled|compile|configured|generated|linked|packaged|host|hostname|user|username)\b"
@@ -79,7 +92,7 @@ def said(left: bytes, right: bytes) -> Said | None:
     """Return what two texts differ in, None where it is nothing that is told here."""
     if left == right or not left or not right or max(len(left), len(right)) > TEXT_MAX:
         return None
-    for find in (_moments, _flags, _revisions, _kernels, _people, _years, _epochs, _names_of_days):
+    for find in (_moments, _flags, _revisions, _kernels, _people, _years, _epochs, _names_of_days, _uuids, _counters):
         found = find(left, right)
         if found:
             return found
@@ -235,7 +248,12 @@ def _flags(left: bytes, right: bytes) -> Said | None:
 
 
 def _revisions(left: bytes, right: bytes) -> Said | None:
-    if _DESCRIBED.sub(b"", left) == _DESCRIBED.sub(b"", right) or _without(_COMMIT, left, right):
+    # Half of an identifier is no revision.
+    known = _UUID.sub(HOLE, left), _UUID.sub(HOLE, right)
+    named = len(_UUID.findall(left)) == len(_UUID.findall(right)) and _without(_COMMIT, *known)
+    if _DESCRIBED.sub(b"", left) == _DESCRIBED.sub(b"", right) or (
+        named and _UUID.findall(left) == _UUID.findall(right)
+    ):
         return Said("vcs-describe", "suspected")
     return None
 
@@ -247,7 +265,7 @@ def _kernels(left: bytes, right: bytes) -> Said | None:
 def _people(left: bytes, right: bytes) -> Said | None:
     """Tell names of users and machines, beside whatever else is told here."""
     rest = left, right
-    for pattern in (_STAMP, _KERNEL):
+    for pattern in (_STAMP, _KERNEL, _NUMBERED):
         if _without(pattern, *rest) or len(pattern.findall(rest[0])) == len(pattern.findall(rest[1])):
             rest = pattern.sub(HOLE, rest[0]), pattern.sub(HOLE, rest[1])
     accounts = [_ACCOUNT.findall(side) for side in rest]
@@ -287,6 +305,26 @@ def _names_of_days(left: bytes, right: bytes) -> Said | None:
         return None
     spelled = all(_CLOCK.search(side) and _ANY_YEAR.search(side) for side in (left, right))
     return Said("locale-messages", "suspected") if spelled else None
+
+
+def _uuids(left: bytes, right: bytes) -> Said | None:
+    """Tell identifiers that are others altogether: one that somebody edited is content."""
+    pairs = _without(_UUID, left, right)
+    if not pairs or any(
+        one != two
+        and not (
+            _MADE.match(one)
+            and _MADE.match(two)
+            and sum(a != b for a, b in zip(one.lower(), two.lower(), strict=True)) >= UUID_OTHERS
+        )
+        for one, two in pairs
+    ):
+        return None
+    return Said("random-uuid", "suspected")
+
+
+def _counters(left: bytes, right: bytes) -> Said | None:
+    return Said("build-counter", "suspected") if _without(_COUNTER, left, right) else None
 
 
 def random_name(left: bytes, right: bytes) -> bool:

@@ -14,7 +14,7 @@ _DRIVE = re.compile(rb"[A-Za-z]:[\\/]")
 # Directories of the system that no build is done in: a change of these is one of configuration.
 SYSTEM = rb"/(?:etc|usr|bin|sbin|lib\w*|opt|dev|proc|sys|run|boot|var)(?:/|$)"
 _WINDOWS = re.compile(rb"(?i)[a-z]:/(?:windows|winnt|program files|program|progra~\d|programdata)(?:/|$| )")
-BUILT_IN_SYSTEM = rb"/(?:usr/(?:src|local/src|obj)|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/"
+BUILT_IN_SYSTEM = rb"/(?:usr/(?:src|local/src|obj)|opt/(?:src|build)|run/build|var/(?:tmp|cache|lib/(?:jenkins|buildkite-agent|gitlab-runner|mock|sbuild|schroot|buildd|pbuilder))|usr/ports)/"
 
 
 _SOURCE = (

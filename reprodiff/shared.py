@@ -57,7 +57,7 @@ class Shared:
         return self._known[key]
 
     def _map(self, left: bytes, right: bytes) -> Root | None:
-        found = paths(left, right)
+        found = paths(left, right) or _unrooted(left, right)
         if not found:
             return None
         used: Root | None = None
@@ -69,6 +69,14 @@ class Shared:
                 return None
             used = used or root
         return used
+
+
+def _unrooted(left: bytes, right: bytes) -> list[tuple[bytes, bytes]] | None:
+    """Return two texts that are one path each, written without the slash at its start, with it."""
+    if b"/" not in left or b"/" not in right or left[:1] in b"./" or right[:1] in b"./":
+        return None
+    found = paths(b"/" + left, b"/" + right)
+    return found if found == [(b"/" + left, b"/" + right)] else None
 
 
 def contradict(one: Root, two: Root) -> bool:

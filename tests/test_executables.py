@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
+from io import BytesIO
 
 import executables
 import pytest
@@ -204,6 +205,7 @@ NOISY = [
     "elf/path-big-endian-longer",
     "elf/path-clang-longer",
     "elf/file-macro-longer",
+    "elf/file-macro-i386-longer",
     "elf/file-macro-stripped-longer",
     "elf/rpath-longer",
     "elf/cmake-rpath-residue-longer",
@@ -379,6 +381,28 @@ def test_an_instruction_that_points_where_it_did():
                 assert report(left, stale)["verdict"] != "explained", f"{name}+{at:#x}"
                 tried += 1
     assert tried
+
+
+@needs_compiler
+def test_a_relocation_of_a_slot_that_held_nothing(tmp_path):
+    """Slots of x32 take eight bytes each, and addresses four: there is room between them."""
+    source, library = tmp_path / "code.c", tmp_path / "code.so"
+    source.write_text(
+        "extern int one, two, three;\nint *chosen(int n) { return n > 2 ? &one : n > 1 ? &two : &three; }\n"
+    )
+    command = ["gcc", "-mx32", "-shared", "-fPIC", "-nostdlib", "-O1", source, "-o", library]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("no compiler for x32")
+    good = library.read_bytes()
+    elf = ELFFile(BytesIO(good))
+    got, table = elf.get_section_by_name(".got"), elf.get_section_by_name(".rela.dyn")
+    rows = [each["r_offset"] for each in table.iter_relocations()]
+    slots = [place for place in rows if got["sh_addr"] <= place < got["sh_addr"] + got["sh_size"]]
+    assert len(slots) == 3
+    for place in slots:
+        at = table["sh_offset"] + rows.index(place) * table["sh_entsize"]
+        changed = good[:at] + (place + 4).to_bytes(4, "little") + good[at + 4 :]
+        assert unexplained(report(good, changed)) == ["program!/elf/.rela.dyn/relocation/r_offset"]
 
 
 def test_equal_build_ids_prove_nothing():

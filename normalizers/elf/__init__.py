@@ -52,6 +52,8 @@ SAID = {
     "hostname": "the machine that built it",
     "copyright-year": "the year of a copyright",
     "epoch-integer-timestamp": "a number that reads as seconds since the epoch",
+    "random-uuid": "an identifier of random numbers, made for this build",
+    "build-counter": "the number of the build",
 }
 SYMBOLS = "elf/{.symtab,.strtab,.symtab_shndx,.comment,.gnu_debuglink,.gnu_debugaltlink,.gdb_index,.gnu_debugdata}"
 
@@ -127,6 +129,8 @@ RULES: tuple[Rule, ...] = (
     *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name) for place in NAMES),
     *(Rule(place, "binary-symbol-path", "a linker's name for the bytes of a file: its path, as it was given", claim=claims.binary_symbol)
       for place in NAMES),
+    Rule("elf/.strtab/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table",
+         claim=claims.source_under_root),
     *(rule for place in (".rodata*", ".data*", ".qtmimedatabase") for rule in qt.rules(f"elf/{place}")),
     *(
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)

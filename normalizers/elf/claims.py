@@ -529,8 +529,15 @@ def linked_otherwise(order: Any, evidence: Any) -> Sure | None:
     )
     if _tools_differ(evidence) or 2 * changed > max(total, 2) or 4 * resized > max(total, 4):
         return None
-    # Without symbols data that nothing names cannot be followed: then less is certain.
-    return "origin" if 10 * changed <= max(total, 10) else "suspected"
+    # A function or symbol of one side alone may have moved others: compilers write what is inline where it is first
+    # used. Without symbols data that nothing names cannot be followed. Then less is certain.
+    alone = any(
+        change.l0 < 0 or change.r0 < 0 or change.l0 == change.l1 or change.r0 == change.r1
+        for where, changes in evidence.comparison.changes.items()
+        if where.endswith(("/function[*]", "/symbol[*]"))
+        for change in changes
+    )
+    return "origin" if 10 * changed <= max(total, 10) and not alone else "suspected"
 
 
 def permutation(order: Any, _evidence: Any) -> tuple[str, str]:

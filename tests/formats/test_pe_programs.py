@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures import RECIPES, make, unavailable
 from reprodiff.app import diff, diff_sources
 from reprodiff.budget import Budget
 from reprodiff.formats.pe import literals
@@ -208,3 +209,20 @@ def test_bytes_before_a_text_say_how_long_it_is():
         changed = bytearray(right)
         changed[at] += 1
         assert not _counts(left, bytes(changed), 3, 3)
+
+
+def test_pseudo_relocations_that_name_another_place(tmp_path):
+    recipe = next(each for each in RECIPES if each.path.parent.name == "pseudo-relocations-longer")
+    if reason := unavailable(recipe):
+        pytest.skip(reason)
+    left, right = (
+        side.read_bytes() if side.is_file() else next(side.iterdir()).read_bytes() for side in make(recipe, tmp_path)
+    )
+    head = right.rindex(bytes(8) + b"\1\0\0\0") + 12
+    assert verdict(left, right) == "explained"
+    # An entry of the import address table, a word, and how many bits: those of two relocations.
+    for at in range(head, head + 24):
+        for bit in (1, 8, 64):
+            changed = bytearray(right)
+            changed[at] ^= bit
+            assert verdict(left, bytes(changed)) == "unexplained", at - head

@@ -5,10 +5,11 @@ from typing import Any
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import Image
-from reprodiff.formats.program.image import Section, Segment
+from reprodiff.formats.program.image import Program, Section, Segment
 from reprodiff.formats.program.names import (
     PT_GNU_RELRO,
     PT_LOAD,
+    PT_TLS,
     SHF_ALLOC,
     SHF_TLS,
     SHT_DYNSYM,
@@ -89,6 +90,9 @@ def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
         if section.type == SHT_NULL or not section.flags & SHF_ALLOC or not section.size:
             continue
         if section.type == SHT_NOBITS:
+            # What each thread gets zeros for takes no place elsewhere.
+            if section.flags & SHF_TLS and segment.type != PT_TLS:
+                continue
             inside = segment.vaddr <= section.addr and section.addr + section.size <= segment.vaddr + segment.memsz
         else:
             inside = (
@@ -102,6 +106,9 @@ def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
 def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
     """Return how a segment lies around its sections: these distances stay as they are when sections move."""
     stored = [s for s in sections if s.type != SHT_NOBITS]
+    if segment.type == PT_GNU_RELRO and segment.offset == 0 < segment.vaddr:
+        # Loaders ask for its addresses alone, and a linker leaves the offset out where it begins with thread data.
+        stored = []
     first, last = sections[0], max(sections, key=lambda s: s.addr + s.size)
     head = 0 if segment.offset == 0 else first.offset - segment.offset
     start = 0 if segment.offset == 0 else first.addr - segment.vaddr
@@ -294,13 +301,24 @@ def _grown(both: Both, pair: Pair) -> bool:
     an alignment, which may take more where it starts elsewhere, and between objects in another order."""
     pieces = both.pieces(pair)
     elsewhere = pair.one.addr % FILLED != pair.two.addr % FILLED
-    return (
+    return (_to_page(both.left.image, pair.one) and _to_page(both.right.image, pair.two)) or (
         (elsewhere or pair.arranged)
         and bool(pieces.pieces)
         and all(
             piece.equal or (piece.name is None and max(piece.l1 - piece.l0, piece.r1 - piece.r0) < FILLED)
             for piece in [*pieces.pieces, *pieces.added]
         )
+    )
+
+
+def _to_page(image: Program, section: Section) -> bool:
+    """Tell whether a section without bytes only fills up what is protected to a page's end: nothing is named in it."""
+    stop = section.addr + section.size
+    return (
+        section.size < PAGE
+        and stop % PAGE == 0
+        and section.align == 1
+        and any(each.type == PT_GNU_RELRO and each.vaddr + each.memsz == stop for each in image.segments)
     )
 
 

@@ -22,7 +22,8 @@ def slots(both: Both, pair: Pair) -> list[Piece] | None:
     if size != pair.two.size or size % word:
         return None
     ones, twos = holdings(both.left, pair.one), holdings(both.right, pair.two)
-    if len(ones) != len(twos) or not ones or any(at % word for at in (*ones, *twos)):
+    # A slot that one side has empty stands for nothing: where another place holds something it is another relocation.
+    if ones.keys() != twos.keys() or not ones or any(at % word for at in ones):
         return None
     keys = {at: _there(both, held) for at, held in ones.items()}
     places: dict[Any, list[int]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import dynamic, headers, lto, relocations, tables
+from reprodiff.formats.elf import dynamic, headers, lto, probes, relocations, tables
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.maps import sides
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, dynamic_name
@@ -142,7 +142,10 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
         return
-    if one.name == RECORD and buildinfo.compare(walk, where, Stream(left, right, one.offset, two.offset)):
+    if (one.name == RECORD and buildinfo.compare(walk, where, Stream(left, right, one.offset, two.offset))) or (
+        one.name == probes.SECTION
+        and probes.compare(walk, both, pair, where, Stream(left, right, one.offset, two.offset))
+    ):
         pass
     elif one.type == SHT_NOTE or one.name == b".gnu_debuglink":
         walk.nodes(a, b, where, ())

@@ -3,6 +3,7 @@
 Places are offsets in sections. Only what these tables name is taken for an address (Microsoft PE/COFF, section 6).
 """
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,10 @@ class Table(NamedTuple):
     key: tuple[bytes, ...]
 
 
+# The head of a list of pseudo relocations of version 1.
+_PSEUDO = re.compile(rb"\0{8}\x01\0\0\0")
+
+
 class References:
     """Where the addresses of one side are.
 
@@ -51,6 +56,7 @@ class References:
         self.functions = self._functions()
         self._imports()
         self._exports()
+        self._pseudo()
         self.relative = {number: distinct(np.concatenate(rows)) for number, rows in self._relative.items()}
 
     def _bytes(self, section: Section) -> bytes:
@@ -211,6 +217,36 @@ class References:
                 values = gather(np.frombuffer(self._bytes(other), np.uint8), offsets, 4, "<", False)
                 self._add(other, offsets[values != 0])
             self.tables.append(Table(other.number, start, start + width * stored, (b"export", kind)))
+
+    def _pseudo(self) -> None:
+        """Take in the list of mingw-w64's pseudo relocations (pseudo-reloc.c): an entry of an import address table, a
+        word that its value is put into, and the bits of that."""
+        slots = [
+            (table.start + first, table.stop + first)
+            for table in self.tables
+            if table.key[:2] == (b"import", b"address")
+            for first in [self.view.sections[table.section].addr - self.view.base]
+        ]
+        for section in self.view.sections[1:] if slots else ():
+            if section.code or not section.stored:
+                continue
+            data = self._bytes(section)
+            for match in _PSEUDO.finditer(data):
+                at = match.end()
+                while at + 12 <= len(data):
+                    entry, word, bits = np.frombuffer(data[at : at + 12], "<u4").tolist()
+                    if (
+                        bits not in {8, 16, 32, 64}
+                        or not any(a <= entry < b for a, b in slots)
+                        or not self.view.at(word)
+                    ):
+                        break
+                    at += 12
+                count = (at - match.end()) // 12
+                if match.start() % 4 == 0 and count:
+                    self._add(
+                        section, (match.end() + 12 * np.arange(count).reshape(-1, 1) + np.array([0, 4])).reshape(-1)
+                    )
 
 
 def blocks(relocated: Any, kind: int) -> bytes:

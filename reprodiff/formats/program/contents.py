@@ -33,6 +33,8 @@ from reprodiff.formats.program.words import Differing, gather
 from reprodiff.formats.qtresources import SECTIONS
 from reprodiff.spans import common_suffix, differing
 
+# A shorter array may hold a number.
+TEXT_MIN = 8
 # The same on other machines, whole instructions.
 IDLE = {
     EM_AARCH64: re.compile(rb"(?:\x1f\x20\x03\xd5|\0)*"),
@@ -102,7 +104,10 @@ def settle(
         _changed(walk, both, pair, where, stream, found)
     if pair.moved:
         rows = [p for p in pieces.pieces if p.name is not None and p.r1 > p.r0]
-        walk.put_order(where, [p.name or b"" for p in rows], [p.name or b"" for p in sorted(rows, key=lambda p: p.r0)])
+        names = [[p.name or b"" for p in part] for part in (rows, sorted(rows, key=lambda p: p.r0))]
+        # What is merely texts is put where its content says.
+        if names[0] != names[1]:
+            walk.put_order(where, *names)
 
 
 def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
@@ -154,6 +159,11 @@ def _unequal(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, pie
         return
     if piece.r1 == piece.r0:
         _put_alone(walk, both, pair, where, a, piece.name, one, None)
+        return
+    plain = a.rstrip(b"\0"), b.rstrip(b"\0")
+    if piece.name is not None and not pair.one.code and texts(*plain) and min(map(len, plain)) >= TEXT_MIN:
+        # An array that is one text.
+        string_changed(walk, both, pair, where, a, b, one, two)
         return
     if piece.name is not None:
         kind = "function" if pair.one.code else "object"

@@ -1,4 +1,4 @@
-"""Names of Rust are made of what they say and of digests: of the crate, of the module, of a constant."""
+"""Names of Rust are made of what they say and of digests: of the crate, of the module, of a constant; names of GCC at times."""
 
 import re
 from collections import defaultdict
@@ -6,6 +6,8 @@ from collections import defaultdict
 DIGEST = re.compile(
     rb"17h[0-9a-f]{16}E|(?<=Cs)[0-9a-zA-Z]{5,13}_|(?<=anon\.)[0-9a-f]{32}|(?<=alloc_)[0-9a-f]{32}|(?<=\.)[0-9a-f]{16}(?=-cgu\.)"
     rb"|(?<=-)[0-9a-f]{16}(?=\.)|\.llvm\.\d{4,20}$|(?:(?<=\.)|(?<=/)|^)(?=[a-z]*\d)[0-9a-z]{24,25}(?=$|\.rcgu)"
+    # Debug information of one source file, as GCC names it when it optimizes while linking.
+    rb"|(?:(?<=\.c)|(?<=\.cc)|(?<=\.cpp)|(?<=\.cxx)|(?<=\.f90))\.[0-9a-f]{8}$"
 )
 
 

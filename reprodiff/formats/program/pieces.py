@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reprodiff.formats.program.sequence import matched
+from reprodiff.paths import is_source
 from reprodiff.spans import common_prefix, common_suffix
 
 TOKEN = re.compile(rb"[^\0]+")
@@ -279,9 +280,12 @@ def permuted(pieces: list[Piece], left: bytes, right: bytes) -> list[Piece]:
 
 
 def _similar(one: bytes, two: bytes) -> bool:
-    """Tell whether two strings have half of the shorter one in common, at their ends."""
+    """Tell whether two strings have half of the shorter one in common, at their ends, or name one source file each,
+    whose name is the same."""
     most = min(len(one), len(two))
     tail = common_suffix(one, two, most)
+    if one[:1] == two[:1] == b"/" and is_source(one) and b"/" in one[len(one) - tail :]:
+        return True
     return 2 * (tail + common_prefix(one[: len(one) - tail], two[: len(two) - tail])) >= most
 
 
@@ -302,6 +306,9 @@ def filled(left: bytes, right: bytes) -> list[Piece]:
         found = _Joiner()
         _gap(left, right, (0, len(left), 0, len(right)), 0, found, TOKEN)
         return found.pieces
+    if len(left) != len(right) and most and not (left + right).strip(b"\0"):
+        # What fills up ends where the next thing begins.
+        return [Piece(0, len(left), 0, len(right))]
     return identity(len(left), len(right))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from reprodiff.formats.program import code as instructions_of
-from reprodiff.formats.program import debug, immediates, inplace, large
+from reprodiff.formats.program import debug, got, immediates, inplace, large
 from reprodiff.formats.program.links import absolute
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.machines.instructions import signed
@@ -53,6 +53,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
             if image.machine == EM_X86_64:
                 large.accept(both, pair, found)
                 immediates.accept(both, pair, found)
+            got.accept(both, pair, found)
         return
     found.accept(image.word, image.word, one.addr, lambda _s, _o, ones, twos: addresses.same(ones, twos))
     found.accept(image.word, image.word, one.addr, _lengths(both, pair, found))
@@ -105,6 +106,7 @@ def decide(both: Both, pair: Pair, found: Differing) -> None:
         )
     if not one.flags & 1:
         jump_tables(both, pair, found)
+        got.accept_entries(both, pair, found)
 
 
 def jump_tables(both: Both, pair: Pair, found: Differing) -> None:
