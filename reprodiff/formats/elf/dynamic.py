@@ -9,12 +9,19 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.headers import Record
 from reprodiff.formats.elf.image import layout, tags
-from reprodiff.formats.elf.names import ADDRESS_TAGS, MACHINE_TAGS, SIZE_TAGS, STRING_TAGS, dynamic_name
+from reprodiff.formats.elf.names import (
+    ADDRESS_TAGS,
+    DT_MIPS_RLD_MAP_REL,
+    MACHINE_TAGS,
+    SIZE_TAGS,
+    STRING_TAGS,
+    dynamic_name,
+)
 from reprodiff.formats.elf.references import version_fields
 from reprodiff.formats.elf.tables import Names, aligned
 from reprodiff.formats.program.around import Stream
 from reprodiff.formats.program.image import Program, Section, string
-from reprodiff.formats.program.names import RELATIVE, SHT_GNU_VERNEED, SHT_RELA
+from reprodiff.formats.program.names import EM_MIPS, RELATIVE, SHT_GNU_VERNEED, SHT_RELA
 from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair
@@ -52,6 +59,10 @@ def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
                 value in _extent(side.image, size.get(SIZE_TAGS[tag], -1))
                 for side, size, value in ((both.left, sizes[0], one), (both.right, sizes[1], two))
             )
+        elif tag == DT_MIPS_RLD_MAP_REL and both.left.image.machine == EM_MIPS:
+            # Counted from its own place.
+            own = pair.one.place + i * table.size, pair.two.place + j * table.size
+            good = both.addresses.one(own[0] + one, own[1] + two)
         elif tag in {0x6FFFFFF9, 0x6FFFFFFA}:
             good = [_relative(side, size) for side, size in ((both.left, sizes[0]), (both.right, sizes[1]))] == [
                 one,

@@ -21,6 +21,7 @@ DYNAMIC = {
 STRING_TAGS = frozenset({1, 14, 15, 29, 0x7FFFFFFD, 0x7FFFFFFF, 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC})
 ADDRESS_TAGS = frozenset({3, 4, 5, 6, 7, 12, 13, 17, 21, 23, 25, 26, 32, 34, 36, 0x6FFFFEF5, 0x6FFFFEF6, 0x6FFFFEF7, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE})  # fmt: skip
 # Those of one machine: where the linkage table's code and the descriptors are, the offset table of MIPS, the debugger's map.
+DT_MIPS_RLD_MAP_REL = 0x70000035
 MACHINE_TAGS = {
     EM_PPC: frozenset({0x70000000}),
     EM_PPC64: frozenset({0x70000000, 0x70000001}),

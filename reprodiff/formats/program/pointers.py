@@ -9,7 +9,7 @@ from reprodiff.formats.program import debug, got, immediates, inplace, large
 from reprodiff.formats.program.links import absolute
 from reprodiff.formats.program.machines import x86
 from reprodiff.formats.program.machines.instructions import signed
-from reprodiff.formats.program.names import EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
+from reprodiff.formats.program.names import EM_MIPS, EM_RISCV, EM_X86_64, ET_EXEC, ET_REL
 from reprodiff.formats.program.pieces import texts
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import Differing, gather
@@ -138,6 +138,10 @@ def jump_tables(both: Both, pair: Pair, found: Differing) -> None:
             return fits & found_in
 
         found.accept(4, 4, one.addr, entries, signed=True)
+        if image.machine == EM_MIPS:
+            # Distances from the global pointer.
+            gp = both.left.pointer, both.right.pointer
+            found.accept(4, 4, one.addr, lambda _s, _o, ones, twos: into(ones + gp[0]) & addresses.same(ones + gp[0], twos + gp[1]), signed=True)  # fmt: skip
         if image.type == ET_EXEC and image.machine == EM_RISCV:
             # Addresses of half a word, where all of them fit into it.
             found.accept(4, 4, one.addr, lambda s, _o, ones, twos: (s >= begins[0]) & into(ones) & addresses.same(ones, twos))  # fmt: skip

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from reprodiff.formats.program.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
+from reprodiff.formats.program.names import (
+    EM_386,
+    EM_AARCH64,
+    EM_ARM,
+    EM_MIPS,
+    EM_PPC,
+    EM_PPC64,
+    EM_RISCV,
+    EM_S390,
+    EM_X86_64,
+)
 
 MOST = 3
 BEHIND = 48
@@ -45,12 +55,13 @@ def _engine(machine: int, order: str, thumb: bool) -> Any:
         EM_386: (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
         EM_ARM: (capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB if thumb else capstone.CS_MODE_ARM),
         EM_AARCH64: (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
+        EM_MIPS: (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_MIPS64),
         EM_PPC: (capstone.CS_ARCH_PPC, capstone.CS_MODE_32),
         EM_PPC64: (capstone.CS_ARCH_PPC, capstone.CS_MODE_64),
         EM_S390: (capstone.CS_ARCH_SYSZ, 0),
         EM_RISCV: (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC),
     }
-    if machine not in known or (order == ">" and machine not in {EM_PPC, EM_PPC64, EM_S390}):
+    if machine not in known or (order == ">" and machine not in {EM_MIPS, EM_PPC, EM_PPC64, EM_S390}):
         return None
     architecture, mode = known[machine]
     return capstone.Cs(architecture, mode if order == "<" else mode | capstone.CS_MODE_BIG_ENDIAN)

@@ -18,6 +18,7 @@ from reprodiff.formats.program.named import Named
 from reprodiff.formats.program.names import (
     EM_386,
     EM_ARM,
+    EM_MIPS,
     EM_RISCV,
     EM_X86_64,
     ET_EXEC,
@@ -370,7 +371,23 @@ class Side:
         base = np.where(role == instructions.ABSOLUTE, 0, section.place + anchor + fields.bias)
         if (role == instructions.GLOBAL).any():
             base = np.where(role == instructions.GLOBAL, self.pointer, base)
-        return instructions.Held(word, upper, self.family.read(fields.kind, word, upper, base, section.place + at))
+        found = self.family.read(fields.kind, word, upper, base, section.place + at)
+        if self.family.through is not None:
+            entries, more = self.family.through(fields.kind, word)
+            if entries.any():
+                found = found._replace(target=np.where(entries, self._entry(found.target) + more, found.target))
+        return instructions.Held(word, upper, found)
+
+    def _entry(self, places: Any) -> Any:
+        """Return the words of the offset table at addresses, -1 where it has none."""
+        table, width = self.image.by_name.get(b".got"), self.image.word
+        if table is None or not table.stored:
+            return np.full(len(places), -1, np.int64)
+        data = np.frombuffer(self.data(table), np.uint8)
+        at = places - table.place
+        inside = (at >= 0) & (at + width <= len(data)) & (at % width == 0)
+        found = gather(data, np.where(inside, at, 0), width, self.image.order, False)
+        return np.where(inside, found, -1 << 40)
 
     @property
     def pointer(self) -> int:
@@ -380,7 +397,7 @@ class Side:
         return self._pointer
 
     def _global(self) -> int:
-        names = {EM_RISCV: b"__global_pointer$"}
+        names = {EM_RISCV: b"__global_pointer$", EM_MIPS: b"_gp"}
         wanted = names.get(self.image.machine)
         for table in self.image.sections:
             if table.type != SHT_SYMTAB or wanted is None or table.compressed:

@@ -1,7 +1,17 @@
 """What the instructions of each machine refer to, behind one interface (`instructions`)."""
 
 from reprodiff.formats.program.machines.instructions import Family
-from reprodiff.formats.program.names import EM_386, EM_AARCH64, EM_ARM, EM_PPC, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
+from reprodiff.formats.program.names import (
+    EM_386,
+    EM_AARCH64,
+    EM_ARM,
+    EM_MIPS,
+    EM_PPC,
+    EM_PPC64,
+    EM_RISCV,
+    EM_S390,
+    EM_X86_64,
+)
 
 
 def family(machine: int, wide: bool, order: str) -> Family | None:
@@ -26,6 +36,10 @@ def family(machine: int, wide: bool, order: str) -> Family | None:
         from reprodiff.formats.program.machines import ppc32
 
         return ppc32.family(order)
+    if machine == EM_MIPS:
+        from reprodiff.formats.program.machines import mips
+
+        return mips.family(wide, order)
     if machine == EM_S390 and wide and order == ">":
         from reprodiff.formats.program.machines import s390
 

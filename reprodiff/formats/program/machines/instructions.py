@@ -111,6 +111,7 @@ class Family(NamedTuple):
     local  how far behind the start of a function calls of its own module may lead
     width  the bytes of every instruction, 0 where these differ
     bare   whether nothing in a displacement says where instructions begin, what they are or what else is one
+    through  kinds and words to which targets are places of the offset table, and what is added to the words there
     pointer  what tells of a side (`side.Side`) where its global pointer is, if no symbol does; 0 for unknown
     """
 
@@ -122,6 +123,7 @@ class Family(NamedTuple):
     local: int = 0
     width: int = 0
     bare: bool = False
+    through: Callable[[Any, Any], tuple[Any, Any]] | None = None
 
 
 def nothing() -> Fields:
