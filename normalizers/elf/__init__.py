@@ -127,8 +127,6 @@ RULES: tuple[Rule, ...] = (
         )
     ),
     *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name) for place in NAMES),
-    Rule("elf/.strtab/string[*]", "dwarf-comp-dir", "the path of a source file, as the symbol for it has it",
-         claim=claims.source_under_root),
     *(Rule(place, "binary-symbol-path", "a linker's name for the bytes of a file: its path, as it was given", claim=claims.binary_symbol)
       for place in NAMES),
     Rule("elf/.strtab/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table",
