@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from normalizers.common import clamp, suspect
-from normalizers.elf import SAID, claims, rust
+from normalizers.elf import SAID, directories, rust, said
 from normalizers.patterns import Sure
 from normalizers.programs import section_of, texts
 from reprodiff.rules import UNIFY, Policy, Rederive, Rule, Set
@@ -202,10 +202,10 @@ RULES: tuple[Rule, ...] = (
     Rule("pe/certificates/padding", "code-signature", "aligns the signature", None, "one-sided", _is_zero),
     *_along(),
     *texts(IN_SECTION, b".debug_"),
-    Rule("pe/symbols/file[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
-    Rule("pe/strings/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=claims.under_root),
+    Rule("pe/symbols/file[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=directories.under_root),
+    Rule("pe/strings/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table", claim=directories.under_root),
     Rule("pe/strings/string[*]", "anon-namespace-random-symbol", "a name with a random number",
-         claim=claims.anonymous_symbol),
+         claim=said.anonymous_symbol),
     Rule("pe/strings/string[*]", "rust-crate-hash", "the same Rust symbol with the hash of another crate",
          claim=rust.rust_hash),
     Rule(IN_SECTION, "stripped", _STRIPPED, None, "one-sided", _stripped),

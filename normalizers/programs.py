@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from normalizers.elf import SAID, claims, rust, stamps
+from normalizers.elf import SAID, claims, directories, lto, rust, said, stamps, toolchain
 from reprodiff.rules import Rule
 
 _PATH = "the directory that the compiler ran in, as debug information records it"
@@ -27,32 +27,32 @@ def _within(claim: claims.Claim, prefix: bytes, *, debug: bool) -> claims.Claim:
 def texts(section: str, prefix: bytes) -> tuple[Rule, ...]:
     """Return what is said of strings in sections; section: their place; prefix: of the names of debug information."""
     debug: tuple[tuple[str, str, claims.Claim], ...] = (
-        ("march-native", "the caches of the machine that compiled, which -march=native records", claims.native),
-        ("elf-comment-toolchain", _TOOLS, claims.version_of_tool),
-        ("recorded-build-flags", "the flags that the compiler was given", claims.flags),
-        ("dependency-drift", "a crate in another version", claims.crate_version),
-        ("elf-comment-toolchain", "Rust's own library at another commit", claims.rustc_commit),
-        ("rust-source-path", "the path of Rust source code", claims.rust_source),
-        ("dwarf-comp-dir", _PATH, claims.under_root),
-        ("lto-random-seed", "a name with the random seed of link-time optimization", claims.lto_section),
-        ("anon-namespace-random-symbol", "a name with a random number", claims.anonymous_symbol),
+        ("march-native", "the caches of the machine that compiled, which -march=native records", toolchain.native),
+        ("elf-comment-toolchain", _TOOLS, toolchain.version_of_tool),
+        ("recorded-build-flags", "the flags that the compiler was given", toolchain.flags),
+        ("dependency-drift", "a crate in another version", directories.crate_version),
+        ("elf-comment-toolchain", "Rust's own library at another commit", directories.rustc_commit),
+        ("rust-source-path", "the path of Rust source code", directories.rust_source),
+        ("dwarf-comp-dir", _PATH, directories.under_root),
+        ("lto-random-seed", "a name with the random seed of link-time optimization", lto.lto_section),
+        ("anon-namespace-random-symbol", "a name with a random number", said.anonymous_symbol),
         ("rust-crate-hash", "the same Rust symbol with the hash of another crate", rust.rust_hash),
     )
     program: tuple[tuple[str, str, claims.Claim], ...] = (
-        ("elf-comment-toolchain", _TOOLS, claims.version_of_tool),
+        ("elf-comment-toolchain", _TOOLS, toolchain.version_of_tool),
         ("cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", stamps.timestamp),
         ("cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", stamps.date_time),
-        ("dependency-drift", "a crate in another version", claims.crate_version),
-        ("elf-comment-toolchain", "Rust's own library at another commit", claims.rustc_commit),
-        ("rust-source-path", "the path of Rust source code, for messages of a panic", claims.rust_source),
-        ("coverage-instrumentation", "where the program writes its coverage to", claims.coverage),
+        ("dependency-drift", "a crate in another version", directories.crate_version),
+        ("elf-comment-toolchain", "Rust's own library at another commit", directories.rustc_commit),
+        ("rust-source-path", "the path of Rust source code, for messages of a panic", directories.rust_source),
+        ("coverage-instrumentation", "where the program writes its coverage to", directories.coverage),
         ("file-macro-path", "__FILE__: the path that the compiler was given, in an assertion or a message",
-         claims.source_under_root),
-        *((cause, why, claims.said(cause)) for cause, why in SAID.items()),
+         directories.source_under_root),
+        *((cause, why, said.said(cause)) for cause, why in SAID.items()),
     )  # fmt: skip
     place = f"{section}/string[*]"
     return (
         *(Rule(place, cause, why, claim=_within(claim, prefix, debug=True)) for cause, why, claim in debug),
         *(Rule(place, cause, why, claim=_within(claim, prefix, debug=False)) for cause, why, claim in program),
-        Rule(place, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
+        Rule(place, "elf-comment-toolchain", _TOOLS, None, "one-sided", toolchain.version_of_tool),
     )

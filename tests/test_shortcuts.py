@@ -9,7 +9,7 @@ import pytest
 
 import normalizers
 from fixtures import FILES, STORED, label
-from normalizers.elf import claims
+from normalizers.elf import directories
 from reprodiff import formats, rewrite
 from reprodiff.app import diff_sources
 from reprodiff.budget import Budget
@@ -227,7 +227,7 @@ def test_bytes_that_differ_are_counted_alike(size):
 
 def test_a_path_is_found_in_a_file_however_it_is_spelled():
     for held in (rb"C:\build\tree\a.c", b"C:/build/tree/a.c", rb"C:\build/tree" + b"\0"):
-        assert claims._holds(Bytes(b"\0" * 100 + held), b"C:/build/tree")
-    assert claims._holds(Bytes(b"-I/build/tree/a.c"), b"/build/tree")
-    assert not claims._holds(Bytes(b"-I/build/trees/a.c"), b"/build/tree")
-    assert claims._holds(Bytes(b"\0" * ((1 << 20) - 3) + b"/build/tree\0"), b"/build/tree")
+        assert directories._holds(Bytes(b"\0" * 100 + held), b"C:/build/tree")
+    assert directories._holds(Bytes(b"-I/build/tree/a.c"), b"/build/tree")
+    assert not directories._holds(Bytes(b"-I/build/trees/a.c"), b"/build/tree")
+    assert directories._holds(Bytes(b"\0" * ((1 << 20) - 3) + b"/build/tree\0"), b"/build/tree")

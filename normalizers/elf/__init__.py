@@ -3,7 +3,21 @@
 from typing import Any
 
 from normalizers import qt
-from normalizers.elf import claims, generated, go, order, rpath, rust, stamps
+from normalizers.elf import (
+    claims,
+    directories,
+    generated,
+    go,
+    linked,
+    lto,
+    order,
+    rpath,
+    rust,
+    said,
+    stamps,
+    stripped,
+    toolchain,
+)
 from normalizers.patterns import Sure
 from normalizers.qt import MTIME, resource_times, resources_named
 from reprodiff.rules import Policy, Rule, Set
@@ -71,37 +85,37 @@ LAID_OUT = (
 RULES: tuple[Rule, ...] = (
     # Debug information.
     Rule(DEBUG, "go-build-settings", "the flags that Go's compiler was given", claim=go.compiled_with),
-    Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=claims.native),
-    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
-    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.tool_alone),
-    Rule(DEBUG, "recorded-build-flags", "the flags that the compiler was given", claim=claims.flags),
-    Rule(DEBUG, "dependency-drift", "a crate in another version", claim=claims.crate_version),
-    Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
-    Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=claims.rust_source),
+    Rule(DEBUG, "march-native", "the caches of the machine that compiled, which -march=native records", claim=toolchain.native),
+    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, claim=toolchain.version_of_tool),
+    Rule(DEBUG, "elf-comment-toolchain", _TOOLS, None, "one-sided", toolchain.tool_alone),
+    Rule(DEBUG, "recorded-build-flags", "the flags that the compiler was given", claim=toolchain.flags),
+    Rule(DEBUG, "dependency-drift", "a crate in another version", claim=directories.crate_version),
+    Rule(DEBUG, "elf-comment-toolchain", "Rust's own library at another commit", claim=directories.rustc_commit),
+    Rule(DEBUG, "rust-source-path", "the path of Rust source code", claim=directories.rust_source),
     Rule(DEBUG, "go-buildpath", _GO_PATH, claim=go.built_in),
-    Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=claims.under_root),
+    Rule(DEBUG, "dwarf-comp-dir", _PATH, claim=directories.under_root),
     Rule(DEBUG, "path-derived-hash", "a name with the digest of its module, paths included", claim=rust.promoted),
-    Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
-    Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
+    Rule(DEBUG, "lto-random-seed", "a name with the random seed of link-time optimization", claim=lto.lto_section),
+    Rule(DEBUG, "anon-namespace-random-symbol", "a name with a random number", claim=said.anonymous_symbol),
     Rule(DEBUG, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
     Rule("elf/.debug_*", "rust-crate-hash", "debug information of functions whose order follows from the digests in their names",
          claim=rust.reordered_by_names),
     # What is kept for link-time optimization.
-    Rule("elf/.gnu.debuglto_*/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=claims.flags),
-    Rule("elf/.gnu.debuglto_*/string[*]", "dwarf-comp-dir", _PATH, claim=claims.under_root),
-    Rule("elf/.gnu.lto_*/string[*]", "file-macro-path", _MACRO, claim=claims.source_under_root),
-    Rule("elf/.gnu.lto_*/string[*]", "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
+    Rule("elf/.gnu.debuglto_*/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=toolchain.flags),
+    Rule("elf/.gnu.debuglto_*/string[*]", "dwarf-comp-dir", _PATH, claim=directories.under_root),
+    Rule("elf/.gnu.lto_*/string[*]", "file-macro-path", _MACRO, claim=directories.source_under_root),
+    Rule("elf/.gnu.lto_*/string[*]", "path-derived-hash", "a digest of debug information, directory included", claim=lto.unit_digest),
     Rule("elf/.gnu.lto_*", "file-macro-path", "numbers that say where texts are, in a section whose texts grew with a path",
-         claim=claims.lto_numbers),
+         claim=lto.lto_numbers),
     Rule("elf/.gnu.lto_*/digest", "path-derived-hash", "a number beside texts with the directory that was built in: GCC's digest of them",
-         claim=claims.lto_digest),
+         claim=lto.lto_digest),
     # Records of the tools.
-    Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=claims.version_of_tool),
-    Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool),
-    Rule("elf/.GCC.command.line/string[*]", "march-native", "the compiler was told to use all of its own machine", claim=claims.native),
+    Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, claim=toolchain.version_of_tool),
+    Rule("elf/.comment/string[*]", "elf-comment-toolchain", _TOOLS, None, "one-sided", toolchain.version_of_tool),
+    Rule("elf/.GCC.command.line/string[*]", "march-native", "the compiler was told to use all of its own machine", claim=toolchain.native),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", claim=_always),
     Rule("elf/.GCC.command.line/string[*]", "recorded-build-flags", "the flags that the compiler was given", None, "one-sided"),
-    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", claims.version_of_tool, claims.as_text),
+    Rule("elf/.comment", "elf-comment-toolchain", _TOOLS, None, "one-sided", toolchain.version_of_tool, toolchain.as_text),
     Rule("elf/.note.gnu.gold-version", "elf-comment-toolchain", _TOOLS, None, "one-sided"),
     # Strings of the program.
     *(Rule("elf/.rodata/string[*]", cause, f"{why}: the linker was told to put it in (-X)", claim=go.told(cause))
@@ -113,33 +127,33 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "kernel-banner", "who built the kernel, where and when", claim=stamps.banner, parts=stamps.builder),
             Rule(place, "cpp-timestamp-macro", "__TIMESTAMP__: when the source file was changed", claim=stamps.timestamp),
             Rule(place, "cpp-date-time-macro", "__DATE__ or __TIME__: when the compiler ran", claim=stamps.date_time),
-            Rule(place, "dependency-drift", "a crate in another version", claim=claims.crate_version),
-            Rule(place, "elf-comment-toolchain", "Rust's own library at another commit", claim=claims.rustc_commit),
-            Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=claims.rust_source),
-            Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=claims.coverage),
-            Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=claims.stamped),
-            Rule(place, "file-macro-path", "__FILE__, in pieces that code copies", claim=claims.path_piece),
-            Rule(place, "file-macro-path", _MACRO, claim=claims.source_under_root),
+            Rule(place, "dependency-drift", "a crate in another version", claim=directories.crate_version),
+            Rule(place, "elf-comment-toolchain", "Rust's own library at another commit", claim=directories.rustc_commit),
+            Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=directories.rust_source),
+            Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=directories.coverage),
+            Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=go.stamped),
+            Rule(place, "file-macro-path", "__FILE__, in pieces that code copies", claim=directories.path_piece),
+            Rule(place, "file-macro-path", _MACRO, claim=directories.source_under_root),
             Rule(place, "embedded-build-date-string", "when, by whom and where the program was built",
-                 claim=claims.several, parts=claims.parts_of),
-            *(Rule(place, cause, why, claim=claims.said(cause)) for cause, why in SAID.items()),
-            Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name),
+                 claim=said.several, parts=said.parts_of),
+            *(Rule(place, cause, why, claim=said.said(cause)) for cause, why in SAID.items()),
+            Rule(place, "tmpfile-name-embedded", _RANDOM, claim=said.random_name),
         )
     ),
-    *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=claims.random_name) for place in NAMES),
-    *(Rule(place, "binary-symbol-path", "a linker's name for the bytes of a file: its path, as it was given", claim=claims.binary_symbol)
+    *(Rule(place, "tmpfile-name-embedded", _RANDOM, claim=said.random_name) for place in NAMES),
+    *(Rule(place, "binary-symbol-path", "a linker's name for the bytes of a file: its path, as it was given", claim=directories.binary_symbol)
       for place in NAMES),
     Rule("elf/.strtab/string[*]", "dwarf-comp-dir", "the path of a source file, in the symbol table",
-         claim=claims.source_under_root),
+         claim=directories.source_under_root),
     *(rule for place in (".rodata*", ".data*", ".qtmimedatabase") for rule in qt.rules(f"elf/{place}")),
     *(
         Rule(place, "qt-rcc-mtime", MTIME, claim=resource_times, detail=resources_named)
         for place in ("elf/.rodata*/object[*]", "elf/.rodata*", "elf/.data*/object[*]", "elf/.data*", "elf/.qtmimedatabase")
     ),
     Rule("elf/.data*/object[*]", "gcov-stamp", "checksums that coverage makes of paths and a random seed",
-         claim=claims.coverage_data),
+         claim=directories.coverage_data),
     Rule("elf/.data.rel*", "gcov-stamp", "the stamp that coverage makes of the clock and a random seed",
-         claim=claims.coverage_data),
+         claim=directories.coverage_data),
     # Go.
     *(
         Rule(f"elf/{place}/file[*]", "go-buildpath", _GO_PATH, claim=go.built_in)
@@ -196,16 +210,16 @@ RULES: tuple[Rule, ...] = (
     Rule("elf/.rmeta/crate-id", "rust-crate-hash", "what tells this crate from others of its name: other flags, version or source",
          claim=claims.perhaps),
     Rule("elf/.rmeta", "rust-crate-hash", "the metadata of another crate of the same name, full of digests",
-         claim=claims.other_crate),
+         claim=rust.other_crate),
     # Names.
     *(
         rule
         for place in NAMES[:3]
         for rule in (
-            Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=claims.anonymous_symbol),
+            Rule(place, "anon-namespace-random-symbol", "a name with a random number", claim=said.anonymous_symbol),
             Rule(place, "path-derived-hash", "a name with the digest of its module, paths included", claim=rust.promoted),
-            Rule(place, "path-derived-hash", "a digest of debug information, directory included", claim=claims.unit_digest),
-            Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=claims.lto_section),
+            Rule(place, "path-derived-hash", "a digest of debug information, directory included", claim=lto.unit_digest),
+            Rule(place, "lto-random-seed", "a name with the random seed of link-time optimization", claim=lto.lto_section),
             Rule(place, "rust-crate-hash", "the same Rust symbol with the hash of another crate", claim=rust.rust_hash),
         )
     ),
@@ -215,21 +229,21 @@ RULES: tuple[Rule, ...] = (
         for kind in ("changed", "one-sided")
     ),
     # One side alone.
-    Rule("elf/.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
-    Rule("elf/.zdebug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
-    Rule("elf/.rela.debug_*", "stripped", _STRIPPED, None, "one-sided", claims.stripped),
-    Rule(SYMBOLS, "stripped", _STRIPPED, None, "one-sided", claims.stripped),
-    Rule("elf/.shstrtab/string[*]", "stripped", _STRIPPED, None, "one-sided", claims.stripped_name),
-    Rule("elf/.symtab/symbol[*]", "stripped", _STRIPPED, None, "one-sided", claims.file_symbol),
-    Rule("elf/.strtab/string[*]", "stripped", _STRIPPED, None, "one-sided", claims.file_name),
+    Rule("elf/.debug_*", "stripped", _STRIPPED, None, "one-sided", stripped.stripped),
+    Rule("elf/.zdebug_*", "stripped", _STRIPPED, None, "one-sided", stripped.stripped),
+    Rule("elf/.rela.debug_*", "stripped", _STRIPPED, None, "one-sided", stripped.stripped),
+    Rule(SYMBOLS, "stripped", _STRIPPED, None, "one-sided", stripped.stripped),
+    Rule("elf/.shstrtab/string[*]", "stripped", _STRIPPED, None, "one-sided", stripped.stripped_name),
+    Rule("elf/.symtab/symbol[*]", "stripped", _STRIPPED, None, "one-sided", stripped.file_symbol),
+    Rule("elf/.strtab/string[*]", "stripped", _STRIPPED, None, "one-sided", stripped.file_name),
     # Order.
     Rule("elf/{.init_array,.fini_array,.preinit_array}", "static-init-order",
          "the order in which functions run at start or exit, which the linker took from its inputs", None, "moved",
-         lambda _order, _evidence: "suspected", claims.permutation),
+         lambda _order, _evidence: "suspected", linked.permutation),
     Rule("elf/*", "link-order", "the order in which the linker was given its inputs", None, "moved",
-         generated.unless(claims.linked_otherwise), claims.permutation),
+         generated.unless(linked.linked_otherwise), linked.permutation),
     Rule("elf/{.symtab,.dynsym,.strtab}", "symbol-table-order", "the same symbols in another order", None, "moved",
-         generated.unless(claims.same_symbols), claims.permutation),
+         generated.unless(linked.same_symbols), linked.permutation),
     # Rust.
     Rule("elf/.dep-v0/packages", "dependency-drift", "a crate in another version", claim=rust.other_versions),
     *(
@@ -243,10 +257,10 @@ RULES: tuple[Rule, ...] = (
         for kind in ("changed", "one-sided")
     ),
     Rule("elf/{.symtab,.dynsym,.text}", "rust-codegen-units", "a crate was cut into more or fewer units, and laid out otherwise",
-         None, "moved", rust.codegen_units_order, claims.permutation),
+         None, "moved", rust.codegen_units_order, linked.permutation),
     # Code.
-    Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=claims.drift,
-         detail=claims.wide_counts),
+    Rule("elf/.text*/function[*]", "isa-level-drift", "instructions that only one of the sides may use", claim=toolchain.drift,
+         detail=toolchain.wide_counts),
     Rule("elf/.text*/function[*]", "copyright-year", "a number that reads as a year on both sides", claim=stamps.year),
     Rule("elf/.text*/function[*]", "cpp-date-time-macro", "__DATE__ or __TIME__, in pieces within instructions", claim=stamps.inlined_date),
     *(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from normalizers.elf import claims
+from normalizers.elf import claims, linked, toolchain
 from normalizers.patterns import Sure
 from reprodiff.rules import Rule
 
@@ -60,7 +60,7 @@ def _functions(evidence: Any) -> list[Any]:
 def _tools(evidence: Any) -> bool:
     """Tell whether both sides say that other tools made them."""
     return any(
-        claims.version_of_tool(change, evidence) is not None
+        toolchain.version_of_tool(change, evidence) is not None
         for where, changes in evidence.comparison.changes.items()
         if where.startswith("elf/.comment") or (where.startswith("elf/.debug_") and where.endswith("/string[*]"))
         for change in changes
@@ -96,7 +96,7 @@ def _other_flags(evidence: Any) -> set[bytes]:
         if where.startswith(("elf/.debug_", "elf/.GCC.command.line")) and where.endswith("/string[*]"):
             for change in changes:
                 text = claims.text_of(change)
-                if text and claims.flags(change, evidence):
+                if text and toolchain.flags(change, evidence):
                     ones, twos = (set(side.split(b" -")[1:]) for side in text)
                     found |= {flag for flag in ones ^ twos if b"/" not in flag and not flag.startswith(b"frandom-seed")}
     return found
@@ -178,8 +178,8 @@ def reason(evidence: Any) -> str | None:
     if evidence.once(_linker) or (broad and evidence.once(_tools)):
         return TOOLS
     # Counting instructions takes as long as comparing some files.
-    left, right = evidence.once(claims.wide_instructions) if broad else (0, 0)
-    if min(left, right) == 0 and max(left, right) >= claims.WIDE_MIN:
+    left, right = evidence.once(toolchain.wide_instructions) if broad else (0, 0)
+    if min(left, right) == 0 and max(left, right) >= toolchain.WIDE_MIN:
         return ISA
     if evidence.once(_other_flags) or _options(evidence) or (broad and _checked(evidence)):
         return OPTIONS
@@ -331,4 +331,4 @@ def rules() -> Iterator[Rule]:
             for kind in ("changed", "one-sided"):
                 yield Rule(where, cause, why, None, kind, claim, detail)  # type: ignore[arg-type]
         for where in ("elf/*", "elf"):
-            yield Rule(where, cause, why, None, "moved", _moved(cause), claims.permutation)
+            yield Rule(where, cause, why, None, "moved", _moved(cause), linked.permutation)

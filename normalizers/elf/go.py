@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from normalizers.elf.claims import Claim, either, images, text_of, under_root
+from normalizers.elf.claims import Claim, either, images, text_of
+from normalizers.elf.directories import under_root
 from normalizers.patterns import Sure
 from reprodiff.formats.program.go import buildinfo
 from reprodiff.formats.program.go.pclntab import RECORD, go_program
@@ -237,3 +238,14 @@ def _told(settings: dict[bytes, bytes], value: bytes) -> bytes | None:
         if rest.startswith(value) and not re.match(rb"[\w.:+-]", rest[len(value) :]):
             return found[1]
     return None
+
+
+_VCS = re.compile(rb"build\tvcs(?:\.\w+)?=[^\n]*\n?")
+
+
+def stamped(change: Any, _evidence: Any) -> Sure | None:
+    """Claim Go's record of the revision that was built."""
+    text = text_of(change)
+    if not text or not any(_VCS.search(side) for side in text):
+        return None
+    return "origin" if _VCS.sub(b"", text[0]) == _VCS.sub(b"", text[1]) else None

@@ -152,3 +152,8 @@ def promoted(change: Any, evidence: Any) -> Sure | Literal["consequence"] | None
     names = ("elf/.strtab/", "elf/.dynstr/", "elf/.debug_str/")
     comparison = evidence.comparison
     return "consequence" if any(not where.startswith(names) for where in comparison.changes) else "suspected"
+
+
+def other_crate(_change: Any, evidence: Any) -> Sure | None:
+    """Suspect what differs in metadata whose crate is told from others by another number."""
+    return "suspected" if "elf/.rmeta/crate-id" in evidence.comparison.changes else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reprodiff.formats.program.machines.x86 import _MODRM, _MODRM2, _PREFIX
+from reprodiff.formats.program.machines.x86 import MODRM, MODRM2, PREFIX
 from reprodiff.formats.program.names import EM_386, ET_EXEC
 from reprodiff.formats.program.words import Differing, gather
 
@@ -120,13 +120,13 @@ def _displacements(code: Any, starts: Any) -> tuple[Any, Any]:
     former; the byte before such a one ends in the register's number (Intel SDM volume 2, 2.1.5)."""
     at = starts.copy()
     for _ in range(3):
-        at = at + _PREFIX[code[at]]
+        at = at + PREFIX[code[at]]
     first, second = code[at], code[at + 1]
     two = first == 0x0F
     three = two & ((second == 0x38) | (second == 0x3A))
     vex2, vex3, evex = ((first == byte) & (second >= 0xC0) for byte in (0xC5, 0xC4, 0x62))
     vector = vex2 | vex3 | evex
-    has = np.where(two, _MODRM2[second] | three, _MODRM[first]) | vector
+    has = np.where(two, MODRM2[second] | three, MODRM[first]) | vector
     modrm = at + 1 + two + three + np.where(vex2, 2, np.where(vex3, 3, np.where(evex, 4, 0)))
     mod, low = code[modrm] >> 6, code[modrm] & 7
     sib = (low == 4) & (mod != 3)

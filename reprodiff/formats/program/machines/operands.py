@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reprodiff.formats.program.machines.x86 import _IMMZ, _MODRM, _MODRM2, _PREFIX
+from reprodiff.formats.program.machines.x86 import IMMZ, MODRM, MODRM2, PREFIX
 
 MOST = 15
 
@@ -20,7 +20,7 @@ def operands(code: bytes, starts: Any) -> Any:
     at = starts.copy()
     narrow = np.zeros(len(at), bool)
     for _ in range(3):
-        prefix = _PREFIX[data[at]]
+        prefix = PREFIX[data[at]]
         narrow |= prefix & (data[at] == 0x66)
         at = at + prefix
     rex = (data[at] & 0xF0) == 0x40
@@ -30,7 +30,7 @@ def operands(code: bytes, starts: Any) -> Any:
     three = two & ((second == 0x38) | (second == 0x3A))
     vex2, vex3, evex = first == 0xC5, first == 0xC4, first == 0x62
     vector = vex2 | vex3 | evex
-    has = np.where(two, _MODRM2[second] | three, _MODRM[first]) | vector
+    has = np.where(two, MODRM2[second] | three, MODRM[first]) | vector
     modrm = at + 1 + two + three + np.where(vex2, 2, np.where(vex3, 3, np.where(evex, 4, 0)))
     has &= ~(vex2 & (data[at + 2] == 0x77))
     byte = data[modrm]
@@ -40,7 +40,7 @@ def operands(code: bytes, starts: Any) -> Any:
     relative = (mod == 0) & (low == 5)
     disp = modrm + 1 + sib
     wide = (mod == 2) | none
-    behind = (wide | relative | (mod == 1)) & has & ~two & ~vector & _IMMZ[first] & ~narrow
+    behind = (wide | relative | (mod == 1)) & has & ~two & ~vector & IMMZ[first] & ~narrow
     # mov with 8 bytes: the lower half of an address.
     whole = rex & ((data[at - 1] & 8) != 0) & (first >= 0xB8) & (first <= 0xBF)
     found = np.concatenate([disp[has & wide], (disp + np.where(mod == 1, 1, 4))[behind], (at + 1)[whole]])

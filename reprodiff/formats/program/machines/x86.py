@@ -32,17 +32,17 @@ def _set(*ranges: tuple[int, int] | int) -> Any:
     return table
 
 
-_MODRM = _set(*((base, base + 3) for base in range(0, 64, 8)), 0x62, 0x63, 0x69, 0x6B, (0x80, 0x8F), 0xC0, 0xC1,
+MODRM = _set(*((base, base + 3) for base in range(0, 64, 8)), 0x62, 0x63, 0x69, 0x6B, (0x80, 0x8F), 0xC0, 0xC1,
               0xC6, 0xC7, (0xD0, 0xD3), (0xD8, 0xDF), 0xF6, 0xF7, 0xFE, 0xFF)  # fmt: skip
 _IMM8 = _set(*(base + 4 for base in range(0, 64, 8)), 0x6A, 0x6B, (0x70, 0x7F), 0x80, 0x82, 0x83, 0xA8, (0xB0, 0xB7),
              0xC0, 0xC1, 0xC6, 0xCD, 0xD4, 0xD5, (0xE0, 0xE7), 0xEB)  # fmt: skip
 _MOV = _set((0xB8, 0xBF))
-_IMMZ = _set(*(base + 5 for base in range(0, 64, 8)), 0x68, 0x69, 0x81, 0xA9, 0xC7) | _MOV
+IMMZ = _set(*(base + 5 for base in range(0, 64, 8)), 0x68, 0x69, 0x81, 0xA9, 0xC7) | _MOV
 _REL32 = _set(0xE8, 0xE9)
-_MODRM2 = ~_set(0x05, 0x06, 0x07, 0x08, 0x09, 0x0B, 0x0E, (0x30, 0x37), 0x77, (0x80, 0x8F), 0xA0, 0xA1, 0xA2, 0xA8, 0xA9,
+MODRM2 = ~_set(0x05, 0x06, 0x07, 0x08, 0x09, 0x0B, 0x0E, (0x30, 0x37), 0x77, (0x80, 0x8F), 0xA0, 0xA1, 0xA2, 0xA8, 0xA9,
                 0xAA, (0xC8, 0xCF), 0x04, 0x0A, 0x0C)  # fmt: skip
 _IMM8_2 = _set((0x70, 0x73), 0xA4, 0xAC, 0xBA, 0xC2, 0xC4, 0xC5, 0xC6)
-_PREFIX = _set(0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65)
+PREFIX = _set(0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65)
 
 # As if a byte were an opcode: its length with operands, and 128 where a ModRM byte follows. As if it were a ModRM byte:
 # its length with SIB and displacement, 64 where a SIB byte follows that may bring a displacement, 128 where it is a bare
@@ -50,8 +50,8 @@ _PREFIX = _set(0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x2E, 0x36, 0x3E, 0x26, 0x64, 0x65)
 _ALL = np.arange(256)
 _BARE = (_ALL & 0xC7) == 5
 _SIB = ((_ALL & 7) == 4) & (_ALL < 0xC0)
-_FIRST = (1 + _IMM8 + 4 * _IMMZ + 2 * _set(0xC2, 0xCA) + 3 * _set(0xC8) + 4 * _set((0xA0, 0xA3)) + 4 * _REL32
-          + 128 * _MODRM).astype(np.uint8).tobytes()  # fmt: skip
+_FIRST = (1 + _IMM8 + 4 * IMMZ + 2 * _set(0xC2, 0xCA) + 3 * _set(0xC8) + 4 * _set((0xA0, 0xA3)) + 4 * _REL32
+          + 128 * MODRM).astype(np.uint8).tobytes()  # fmt: skip
 _SECOND = (
     (1 + _SIB + ((_ALL >> 6) == 1) + 4 * (((_ALL >> 6) == 2) | _BARE) + 64 * (_SIB & (_ALL < 0x40)) + 128 * _BARE)
     .astype(np.uint8)
@@ -61,8 +61,8 @@ _SECOND = (
 _PLAIN, _TEST, _OFFSET, _RELATIVE, _SIZED, _LOADED, _ESCAPE, _VECTOR, _REX, _NARROWS, _OTHER = range(11)
 _SORTS = np.zeros(256, np.uint8)
 for _sort, _bytes in (
-    (_TEST, _set(0xF6, 0xF7)), (_OFFSET, _set((0xA0, 0xA3))), (_RELATIVE, _REL32), (_SIZED, _IMMZ), (_LOADED, _MOV),
-    (_ESCAPE, _set(0x0F)), (_VECTOR, _set(0xC4, 0xC5, 0x62)), (_REX, _set((0x40, 0x4F))), (_OTHER, _PREFIX),
+    (_TEST, _set(0xF6, 0xF7)), (_OFFSET, _set((0xA0, 0xA3))), (_RELATIVE, _REL32), (_SIZED, IMMZ), (_LOADED, _MOV),
+    (_ESCAPE, _set(0x0F)), (_VECTOR, _set(0xC4, 0xC5, 0x62)), (_REX, _set((0x40, 0x4F))), (_OTHER, PREFIX),
     (_NARROWS, _set(0x66)),
 ):  # fmt: skip
     _SORTS[_bytes] = _sort
@@ -133,7 +133,7 @@ def _cores(code: bytes, odd: _Odd, wide: bool) -> tuple[Any, Any, Any]:
 def _two_byte(known: Any, at: Any, data: Any, size: Any, bare: Any) -> None:
     """Put the instructions whose opcode begins with 0F."""
     second = data[at + 1]
-    modrm = _MODRM2[second]
+    modrm = MODRM2[second]
     field = np.where(modrm & bare[at + 2], 3, 0)
     found = _packed(2 + np.where(modrm, size[at + 2], 0) + _IMM8_2[second], field, RIP)
     near = (second >= 0x80) & (second <= 0x8F)
