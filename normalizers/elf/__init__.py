@@ -131,7 +131,7 @@ RULES: tuple[Rule, ...] = (
             Rule(place, "elf-comment-toolchain", "Rust's own library at another commit", claim=directories.rustc_commit),
             Rule(place, "rust-source-path", "the path of Rust source code, for messages of a panic", claim=directories.rust_source),
             Rule(place, "coverage-instrumentation", "where the program writes its coverage to", claim=directories.coverage),
-            Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=go.stamped),
+            Rule(place, "go-vcs-stamp", "the revision that Go found in the working directory", claim=go.stamped_text),
             Rule(place, "file-macro-path", "__FILE__, in pieces that code copies", claim=directories.path_piece),
             Rule(place, "file-macro-path", _MACRO, claim=directories.source_under_root),
             Rule(place, "embedded-build-date-string", "when, by whom and where the program was built",

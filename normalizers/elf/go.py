@@ -243,8 +243,8 @@ def _told(settings: dict[bytes, bytes], value: bytes) -> bytes | None:
 _VCS = re.compile(rb"build\tvcs(?:\.\w+)?=[^\n]*\n?")
 
 
-def stamped(change: Any, _evidence: Any) -> Sure | None:
-    """Claim Go's record of the revision that was built."""
+def stamped_text(change: Any, _evidence: Any) -> Sure | None:
+    """Claim a text of the program that is what Go recorded, with another revision."""
     text = text_of(change)
     if not text or not any(_VCS.search(side) for side in text):
         return None
