@@ -99,7 +99,7 @@ def test_all_fixtures_are_small():
     """Executables have their own share: headers and tables make the smallest one 3 kB."""
     sizes = {path.relative_to(FIXTURES): path.lstat().st_size for path in FIXTURES.rglob("*") if path.is_file()}
     executables = sum(size for path, size in sizes.items() if path.parts[0] in {"elf", "a", "pe", "macho"})
-    assert executables < 2_400_000
+    assert executables < 2_600_000
     assert sum(sizes.values()) - executables < 1_500_000
 
 
