@@ -129,7 +129,11 @@ def _options(evidence: Any) -> bool:
         return True
     if evidence.once(_compressed):
         return True
-    return any(change.kind != "changed" for where in HASHES for change in changes.get(where, ()))
+    if not any(change.kind != "changed" for where in HASHES for change in changes.get(where, ())):
+        return False
+    # An entry alone says nothing: its table is there or not.
+    names = [{b".hash", b".gnu.hash"} & set(image.by_name) for image in claims.images(evidence) or ()]
+    return len(names) == 2 and names[0] != names[1]
 
 
 def _checked(evidence: Any) -> bool:

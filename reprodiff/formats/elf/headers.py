@@ -103,24 +103,29 @@ def _inside(segment: Segment, sections: list[Section]) -> list[Section]:
     return found
 
 
-def _ends(segment: Segment, sections: list[Section]) -> tuple[int, ...]:
-    """Return how a segment lies around its sections: these distances stay as they are when sections move."""
+def _ends(image: Image, segment: Segment, sections: list[Section]) -> tuple[int, ...]:
+    """Return how a segment lies around its sections, of an image: these distances stay as they are when sections move."""
     stored = [s for s in sections if s.type != SHT_NOBITS]
-    if segment.type == PT_GNU_RELRO and segment.offset == 0 < segment.vaddr:
-        # Loaders ask for its addresses alone, and a linker leaves the offset out where it begins with thread data.
-        stored = []
+    # Loaders ask for its addresses alone, and a linker leaves the offset out where it begins with thread data.
+    apart = segment.type == PT_GNU_RELRO and segment.offset == 0 < segment.vaddr
     first, last = sections[0], max(sections, key=lambda s: s.addr + s.size)
     head = 0 if segment.offset == 0 else first.offset - segment.offset
-    start = 0 if segment.offset == 0 else first.addr - segment.vaddr
-    stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
-    bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
-    if -WORD < stop < 0 and (segment.offset + segment.filesz) % WORD == 0:
+    start = 0 if segment.offset == 0 and not apart else first.addr - segment.vaddr
+    if apart:
+        stop = max((s.addr + s.size for s in stored), default=segment.vaddr) - segment.vaddr - segment.filesz
+        bias = set()
+    else:
+        stop = max(s.offset + s.size for s in stored) - segment.offset - segment.filesz if stored else segment.filesz
+        bias = {s.addr - segment.vaddr - (s.offset - segment.offset) for s in stored}
+    if segment.type in {PT_LOAD, PT_GNU_RELRO} and -WORD < stop < 0 and (segment.offset + segment.filesz) % WORD == 0:
         # An empty table behind them is aligned.
-        stop = 0
+        end = segment.offset + segment.filesz
+        stop = 0 if any(s.alloc and not s.size and s.offset == end for s in image.sections) else stop
     behind = last.addr + last.size - segment.vaddr - segment.memsz
     if segment.type == PT_GNU_RELRO and (segment.vaddr + segment.memsz) % PAGE == 0 and -PAGE < behind <= 0:
         # What is protected ends with a page.
-        stop = behind = 0
+        behind = 0
+        stop = 0 if segment.filesz == segment.memsz else stop
     return (
         head,
         start,
@@ -149,7 +154,7 @@ def _segments(walk: Walk, both: Both, left: Image, right: Image) -> None:
         if inside and others:
             good = [both.to_right.get(s.number, -1) for s in inside if s.number in both.to_right] == [
                 s.number for s in others if s.number in set(both.to_right.values())
-            ] and _ends(one, inside) == _ends(two, others)
+            ] and _ends(left, one, inside) == _ends(right, two, others)
         else:
             # Only the table of segments itself lies outside of all sections, and what is not loaded.
             good = (_own(left, one) and _own(right, two)) or _apart(both, one, two)
@@ -208,7 +213,7 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
         record.put("sh_link", both.to_right.get(one.link, -1) == two.link)
         record.put("sh_info", _info(both, pair))
         # Compilers align longer strings more.
-        record.put("sh_addralign", not one.code and not both.pieces(pair).alike.all())
+        record.put("sh_addralign", _aligned(both, pair))
         record.rest("sh_addralign", "sh_name", "sh_offset", "sh_size", "sh_addr", "sh_link", "sh_info")
     for sections, image, side in ((both.only_left, left, 0), (both.only_right, right, 1)):
         for section in sections:
@@ -223,6 +228,24 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
                 walk.put(
                     "elf/sections/section[*]", (section.name,), None if side else span, span if side else None, RAW
                 )
+
+
+def _aligned(both: Both, pair: Pair) -> bool:
+    """Tell whether the side whose data is aligned more has something that grew, and is as long as it is aligned to: the
+    section itself begins at such a place on both sides."""
+    one, two = pair.one, pair.two
+    if one.code or not one.alloc or not (one.stored and two.stored):
+        return False
+    if any(s.align < 1 or s.align & (s.align - 1) or s.align > FILLED or s.addr % s.align for s in (one, two)):
+        return False
+    more, least = (0, one.align) if one.align > two.align else (1, two.align)
+    data = (both.right if more else both.left).data((one, two)[more])
+    for piece in both.pieces(pair).pieces:
+        spans = (piece.l0, piece.l1), (piece.r0, piece.r1)
+        size, other = (stop - start for start, stop in (spans[more], spans[1 - more]))
+        if size > other and size >= least and data[slice(*spans[more])].strip(b"\0"):
+            return True
+    return False
 
 
 def _names_index(walk: Walk, image: Image) -> int:
@@ -293,7 +316,12 @@ def _follows_memory(image: Image, section: Section) -> bool:
 
 def _contents(both: Both, pair: Pair) -> bool:
     """Tell whether more than zeros at the end tells two sections of different sizes apart; strings are told each."""
-    return pair.one.strings or both.left.data(pair.one).rstrip(b"\0") != both.right.data(pair.two).rstrip(b"\0")
+    data = both.left.data(pair.one), both.right.data(pair.two)
+    left, right = (each.rstrip(b"\0") for each in data)
+    if len(left) != len(right) or (pair.one.strings and data[0][-1:] == data[1][-1:]):
+        return True
+    # What is compressed is as long as it happens to be, and Go's linker fills up sections.
+    return left != right and (bool(pair.one.compressed) or both.go is not None)
 
 
 def _grown(both: Both, pair: Pair) -> bool:

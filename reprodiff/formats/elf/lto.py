@@ -26,6 +26,10 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 # The sizes of headers: a function's or a summary's, that of declarations.
 HEADS = (12, 16)
 SIZE_MAX = 1 << 26
+# So many texts a section may have, and numbers that differ: what is more is told as one.
+TEXTS_MAX, NUMBERS_MAX = 1 << 17, 1 << 13
+# How many bytes are looked at first to see how far both sides go on alike.
+AHEAD = 256
 # A smaller number is hardly a digest of 32 bits.
 DIGEST = range(1 << 24, 1 << 32)
 # Sections that have digests: of declarations, and of what is compared to be folded.
@@ -77,6 +81,18 @@ def compare(walk: Walk, one: Group, two: Group, name: bytes) -> bool:
     return True
 
 
+def _alike(a: bytes, b: bytes, at: int, to: int) -> int:
+    """Return how far two texts of bytes go on alike, without a copy of all that is left of them."""
+    step, size = 0, AHEAD
+    while True:
+        most = min(size, len(a) - at - step, len(b) - to - step)
+        found = common_prefix(a[at + step : at + step + most], b[to + step : to + step + most])
+        step += found
+        if found < most or most < size:
+            return step
+        size *= 2
+
+
 def _number(data: bytes, at: int) -> tuple[int, int]:
     """Return a number in ULEB128 and where it ends."""
     value = shift = 0
@@ -102,7 +118,7 @@ def _texts(data: bytes) -> _Texts:
     at = start
     while at < len(data):
         length, begin = _number(data, at)
-        if length < 0 or begin + length > len(data):
+        if length < 0 or begin + length > len(data) or len(rows) == TEXTS_MAX:
             return none
         rows.append((at - start, begin, begin + length))
         at = begin + length
@@ -143,8 +159,10 @@ def _code(
     how long one is."""
     a, b = data[0][left[0] : left[1]], data[1][right[0] : right[1]]
     at = to = 0
-    while at < len(a) and to < len(b):
-        step = common_prefix(a[at:], b[to:])
+    for _ in range(NUMBERS_MAX):
+        if at == len(a) or to == len(b):
+            break
+        step = _alike(a, b, at, to)
         at, to = at + step, to + step
         if at == len(a) and to == len(b):
             return

@@ -138,7 +138,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     if one.alloc and one.type == SHT_PROGBITS:
         unmoved(walk, both, pair, where, (left, right), (one.offset, two.offset))
     # Equal bytes of which parts correspond to others are not equal.
-    moved = both.arranged and not both.pieces(pair).identity
+    moved = (both.arranged or one.alloc) and not both.pieces(pair).unmoved
     if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
         _forget(both, pair)
         return

@@ -150,7 +150,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     for row, other, one, two in zip(
         pairs.rows[bad].tolist(), pairs.others[bad].tolist(), left[bad].tolist(), right[bad].tolist(), strict=True
     ):
-        if high or fields.kind[row] & ROLE != ABSOLUTE or _begins(both, one):
+        if high or fields.kind[row] & ROLE != ABSOLUTE or begins(both, one):
             at, far = int(fields.at[row]), int(fields.head[row])
             words = [(at, int(other), int(fields.size[row]))]
             if far:
@@ -160,7 +160,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     return found
 
 
-def _begins(both: Both, address: int) -> bool:
+def begins(both: Both, address: int) -> bool:
     """Tell whether a function, an object or a string begins at a left address."""
     pair = both.section_at(address)
     if pair is None:

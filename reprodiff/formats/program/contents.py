@@ -9,7 +9,7 @@ import numpy as np
 
 from reprodiff.codecs import RAW, TEXT, printable
 from reprodiff.formats import Walk
-from reprodiff.formats.program import code
+from reprodiff.formats.program import code, got, large
 from reprodiff.formats.program.around import Stream, path_around, path_at, text_around, text_stop
 from reprodiff.formats.program.keys import KEY_MAX, key_of
 from reprodiff.formats.program.machines import x86
@@ -114,7 +114,7 @@ def stale(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> Non
     """Put displacements of code that are the same on both sides although what they led to moved."""
     if not len(stream.left) or not len(stream.right):
         return
-    for found in code.stale(both, pair)[:STALE_MAX]:
+    for found in [*code.stale(both, pair), *got.stale(both, pair), *large.stale(both, pair)][:STALE_MAX]:
         a = found.words[0][0]
         symbol = at_symbol(both.left.named(pair.one), a)
         name = symbol.name if symbol else b"%#x" % (pair.one.addr + a)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reprodiff.formats.program.code import Stale, begins
 from reprodiff.formats.program.machines.x86 import MODRM, MODRM2, PREFIX
-from reprodiff.formats.program.names import EM_386, ET_EXEC
+from reprodiff.formats.program.names import EM_386, ET_EXEC, ET_REL
 from reprodiff.formats.program.words import Differing, gather
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CALL, ADD_EAX, ADD, POP = 0xE8, 0x05, 0x81, 0x58
 MARGIN = 24
+# Registers that code keeps a value in.
+KEPT = (3, 5, 6, 7)
 
 
 def accept(both: "Both", pair: "Pair", found: Differing) -> None:
@@ -62,6 +65,39 @@ def accept(both: "Both", pair: "Pair", found: Differing) -> None:
             places,
             lambda starts, _others, ones, twos: both.leads(one.place + starts, ones & 0xFFFFFFFF, twos & 0xFFFFFFFF),
         )
+
+
+def stale(both: "Both", pair: "Pair") -> list[Stale]:
+    """Return the displacements from the table that stayed as they were although what begins there moved: from a register
+    that the sum was put into and that is kept, or before the table, where no member of a structure is."""
+    image = both.left.image
+    tables = (table(both.left), table(both.right)) if image.machine == EM_386 else (None, None)
+    if tables[0] is None or tables[1] is None or image.type == ET_REL or both.still:
+        return []
+    left, right = int(tables[0]), int(tables[1])
+    one, two = pair.one, pair.two
+    starts = both.left.fields(one, None).starts
+    code = np.frombuffer(both.left.data(one) + bytes(MARGIN), np.uint8)
+    other = np.frombuffer(both.right.data(two), np.uint8)
+    at, bases, registers = _sums(code, starts)
+    mine = gather(code, at, 4, image.order, signed=True) + bases + one.place == left
+    bounds = np.array(both.left.bounds(one), np.int64)
+    holds = 8 * np.searchsorted(bounds, at[mine], "right") + registers[mine]
+    places, counted = _displacements(code, starts)
+    places = places[counted]
+    pieces = both.pieces(pair)
+    to = pieces.to(places) if len(places) else places
+    fits = np.isin(8 * np.searchsorted(bounds, places, "right") + (code[places - 1] & 7), holds)
+    fits &= (to >= 0) & (to + 4 <= len(other))
+    places, to = places[fits], to[fits]
+    ones, twos = gather(code, places, 4, image.order, signed=True), gather(other, to, 4, image.order, signed=True)
+    bad = (ones == twos) & (pieces.to(places + 3) == to + 3) & ((ones < 0) | np.isin(code[places - 1] & 7, KEPT))
+    bad &= both.told(left + ones, right + ones) & ~both.leads(one.place + places, left + ones, right + ones)
+    return [
+        Stale([(int(places[row]), int(to[row]), 4)], left + int(ones[row]), right + int(ones[row]))
+        for row in np.flatnonzero(bad).tolist()
+        if begins(both, left + int(ones[row]))
+    ]
 
 
 def accept_entries(both: "Both", pair: "Pair", found: Differing) -> None:

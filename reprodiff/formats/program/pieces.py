@@ -70,6 +70,11 @@ class Pieces:
             len(self.pieces) == 1 and self.pieces[0].equal and self.pieces[0].r0 == self.pieces[0].l0 and not self.added
         )
 
+    @property
+    def unmoved(self) -> bool:
+        """Whether every byte corresponds to the one at its own offset."""
+        return not self.added and bool(self.alike.all() and (self.starts == self.rights).all())
+
     def find(self, offset: int) -> Piece | None:
         """Return the piece that a left offset lies in."""
         index = bisect_right(self.pieces, offset, key=lambda piece: piece.l0) - 1

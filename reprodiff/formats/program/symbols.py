@@ -84,9 +84,12 @@ class _Twins:
     def begins(self, twin: Symbol, size: int, start: int) -> bool:
         """Tell whether a symbol of the right side, with another size than the left one has, names what stands before a
         place: bytes that are its own, and neither another symbol's nor filling."""
+        cut = twin.start + twin.size == self.sizes[1] and start + size == self.sizes[0] == self.sizes[1]
         if (
             self.data is None
+            # What ends with its section may have been cut there.
             or twin.size == size
+            or cut
             or twin.start >= start
             or not self.data[1][twin.start : start].strip(FILLING)
         ):
