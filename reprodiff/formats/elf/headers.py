@@ -4,6 +4,7 @@ from typing import Any
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
+from reprodiff.formats.elf.groups import signature
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.program.image import Program, Section, Segment
 from reprodiff.formats.program.names import (
@@ -15,6 +16,7 @@ from reprodiff.formats.program.names import (
     SHT_DYNSYM,
     SHT_GNU_VERDEF,
     SHT_GNU_VERNEED,
+    SHT_GROUP,
     SHT_NOBITS,
     SHT_NULL,
     SHT_SYMTAB,
@@ -256,7 +258,7 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
         elif section.type == SHT_NOBITS and _follows_memory(image, section):
             gaps.append(0)
         else:
-            gaps.append(_gap(image, section))
+            gaps.append(gap(image, section))
     # Empty sections in the same place have an alignment as well, and tools begin some at whole words, lines or pages.
     aligns = [
         max(
@@ -270,7 +272,7 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
     )
 
 
-def _gap(image: Image, section: Section) -> int:
+def gap(image: Image, section: Section) -> int:
     """Return how far behind the end of what lies before it a section begins."""
     before = max(
         (
@@ -332,4 +334,6 @@ def _info(both: Both, pair: Pair) -> bool:
         return counts == [one.info, two.info]
     if one.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
         return False
+    if one.type == two.type == SHT_GROUP:
+        return signature(both, pair)
     return both.to_right.get(one.info, -1) == two.info

@@ -121,6 +121,7 @@ class Image:
         if phnum == 0xFFFF and self.sections:
             phnum = self.sections[0].info
         self.segments = self._segments(phnum) if self.phoff and phnum else []
+        self.shstrndx = shstrndx
         self.misplaced: set[int] = set()
         self.by_name: dict[bytes, Section] = {}
         for section in self.sections:

@@ -66,7 +66,7 @@ def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
     one, two = left.image.linked(pair.one), right.image.linked(pair.two)
     a, b = rows(left.data(pair.one), left.image, "symbol"), rows(right.data(pair.two), right.image, "symbol")
     names = Names(both, one, two)
-    if len(a) == len(b):
+    if len(a) == len(b) and both.siblings is None:
         same = names.same(a["st_name"].astype(np.int64), b["st_name"].astype(np.int64))
         if same.all() or ((~same).sum() <= 4 and not _permuted(names, a, b, same)):
             return None
@@ -169,6 +169,10 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         "st_value": _values(both, x, y)
         | ((indexes[x["st_shndx"]] != y["st_shndx"]) & (x["st_value"] == y["st_value"])),
     }
+    if both.siblings is not None:
+        hit = both.siblings.across(x["st_shndx"], y["st_shndx"], signed(x["st_value"]), signed(y["st_value"]))
+        good["st_shndx"] |= hit
+        good["st_value"] |= hit
     good["st_size"] = (x["st_size"] == y["st_size"]) | _sizes(both, x, y, good["st_value"])
     table = layout(left.wide, left.order).symbol
     starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
@@ -182,7 +186,15 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         for index in rest:
             name = string((names.left, names.right)[side], int((a, b)[side]["st_name"][index]))
             span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+            if _of_sibling(both, (a, b)[side][index], right=bool(side)):
+                walk.put_follow(f"{where}/symbol", (), (0, 0) if side else span, span if side else (0, 0), RAW)
+                continue
             walk.put(f"{where}/symbol[*]", (name,), None if side else span, span if side else None, RAW)
+    if order is not None and both.siblings is not None:
+        # Their sections stand in the order in which a compiler needed them.
+        moved = (x["st_info"] & 15 == STT_SECTION) & np.isin(x["st_shndx"], list(both.siblings.related[0]))
+        if (np.diff(twos[~moved]) > 0).all():
+            return
     if order is not None and any(i > j for i, j in zip(twos.tolist(), twos.tolist()[1:], strict=False)):
         label_all = [string(names.left, int(n)) for n in x["st_name"]]
         outer = x["st_info"] >> 4 != 0
@@ -200,6 +212,15 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
             )
             return
         walk.put_order(where, label_all, [label_all[i] for i in np.argsort(twos).tolist()])
+
+
+def _of_sibling(both: Both, row: Any, *, right: bool) -> bool:
+    """Tell whether a symbol is nothing but the start of a section that only texts of a sibling moved to or from."""
+    if both.siblings is None or row["st_shndx"] not in (both.siblings.come if right else both.siblings.gone):
+        return False
+    return int(row["st_info"]) == STT_SECTION and not (
+        row["st_name"] or row["st_other"] or row["st_value"] or row["st_size"]
+    )
 
 
 def _other_digests(ones: list[bytes], twos: list[bytes]) -> bool:
