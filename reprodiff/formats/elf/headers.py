@@ -19,6 +19,8 @@ from reprodiff.formats.program.names import (
     SHT_GROUP,
     SHT_NOBITS,
     SHT_NULL,
+    SHT_REL,
+    SHT_RELA,
     SHT_SYMTAB,
 )
 from reprodiff.formats.program.rows import rows
@@ -199,6 +201,13 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
     for pair in both.pairs:
         one, two = pair.one, pair.two
         starts = left.shoff + one.number * table.size, right.shoff + two.number * table.size
+        for name, refers in (("sh_link", True), ("sh_info", one.type in {SHT_REL, SHT_RELA})):
+            number = getattr(one, name[3:])
+            if refers and number == getattr(two, name[3:]) != both.to_right.get(number, number):
+                # It stayed while the section that it names has another number.
+                at = table.by_name[name].start, table.by_name[name].stop
+                spans = [(start + at[0], start + at[1]) for start in starts]
+                walk.put(f"{HEADER}/{name}", (one.name,), spans[0], spans[1], table.by_name[name].codec)
         if walk.left.read(starts[0], starts[0] + table.size) == walk.right.read(starts[1], starts[1] + table.size):
             continue
         record = Record(walk, table, HEADER, (one.name,), *starts)

@@ -226,6 +226,6 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         pieces = both.pieces(pair)
         hit = np.zeros(len(x), bool)
         for behind in BEHIND.get(image.machine, (0,)):
-            hit |= pieces.to(one + behind) == two + behind
+            hit |= (pieces.to(one + behind) == two + behind) & (two + behind >= 0)
         found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found

@@ -290,7 +290,9 @@ def _values(both: Both, x: Any, y: Any) -> Any:
             # A section's own symbol is its start, whatever stands there.
             ends = (one == pair.one.size) & (two == pair.two.size)
             ends |= (one == 0) & (two == 0) & ((x["st_info"] & 15) == STT_SECTION)
-            found |= here & ((pieces.to(one) == two) | ends | ((one == two) & (pair.one.size == pair.two.size == 0)))
+            found |= here & (
+                ((pieces.to(one) == two) & (two >= 0)) | ends | ((one == two) & (pair.one.size == pair.two.size == 0))
+            )
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
         ends = (one == two) & inside & ~among(one, covered(both, one))

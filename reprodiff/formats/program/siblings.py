@@ -51,7 +51,8 @@ class Siblings:
             hit = np.zeros(len(rows), bool)
             for far in behind:
                 starts = np.isin(at[rows] + far, pieces.starts) & ~known
-                hit = np.where(known, hit, (hit & ~starts) | (pieces.to(at[rows] + far) == to[rows] + far))
+                there = pieces.to(at[rows] + far) == to[rows] + far
+                hit = np.where(known, hit, (hit & ~starts) | (there & (to[rows] + far >= 0)))
                 known |= starts
             found[rows] = hit
         return found
