@@ -4,6 +4,7 @@ from typing import Any
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
+from reprodiff.formats.elf import siblings
 from reprodiff.formats.elf.groups import signature
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.program.image import Program, Section, Segment
@@ -225,12 +226,12 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
         for section in sections:
             start = image.shoff + section.number * table.size
             span = (start, start + table.size)
-            if section.stored:
+            if section.stored and not siblings.odd(section):
                 walk.put_follow(
                     "elf/sections/section[*]", (section.name,), (0, 0) if side else span, span if side else (0, 0), RAW
                 )
             else:
-                # No bytes of its own tell of it.
+                # No bytes of its own tell of it, or other ones than its name does.
                 walk.put(
                     "elf/sections/section[*]", (section.name,), None if side else span, span if side else None, RAW
                 )
@@ -267,7 +268,7 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
         elif section.type == SHT_NOBITS and _follows_memory(image, section):
             gaps.append(0)
         else:
-            gaps.append(gap(image, section))
+            gaps.append(image.gap(section))
     # Empty sections in the same place have an alignment as well, and tools begin some at whole words, lines or pages.
     aligns = [
         max(
@@ -279,19 +280,6 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
     return all(0 <= gap < align for gap, align in zip(gaps, aligns, strict=True)) or (
         gaps[0] == gaps[1] and 0 <= gaps[0] < GAP_MAX
     )
-
-
-def gap(image: Image, section: Section) -> int:
-    """Return how far behind the end of what lies before it a section begins."""
-    before = max(
-        (
-            s.offset + s.stored
-            for s in image.sections
-            if s.stored and s is not section and s.offset + s.stored <= section.offset
-        ),
-        default=image.layout.header.size,
-    )
-    return section.offset - before
 
 
 def _follows_memory(image: Image, section: Section) -> bool:

@@ -199,6 +199,15 @@ class Image:
         if self.by_name.get(section.name) is known:
             self.by_name[section.name] = section
 
+    def gap(self, section: Section) -> int:
+        """Return how far behind the end of what lies before it a section begins."""
+        ends = (
+            s.offset + s.stored
+            for s in self.sections
+            if s.stored and s is not section and s.offset + s.stored <= section.offset
+        )
+        return section.offset - max(ends, default=self.layout.header.size)
+
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""
         return self.source.read(section.offset, section.offset + section.stored)

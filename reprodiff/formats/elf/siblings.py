@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from reprodiff.codecs import RAW, TEXT
 from reprodiff.formats import Walk
-from reprodiff.formats.elf.headers import gap
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.keys import key_of
-from reprodiff.formats.program.names import ET_REL, SHT_PROGBITS
+from reprodiff.formats.program.names import ET_REL, SHF_ALLOC, SHF_GROUP, SHF_MERGE, SHF_STRINGS, SHT_PROGBITS
 from reprodiff.formats.program.pieces import ANCHOR, PAIRS_MAX, Piece, texts
 from reprodiff.formats.program.siblings import Siblings, Text
 from reprodiff.formats.program.side import Side
@@ -24,6 +23,8 @@ from reprodiff.spans import common_prefix, common_suffix
 
 # The name of a section of strings: the size of a character, and the alignment.
 NAME = re.compile(rb"\.str1\.(\d+)$")
+# The flags of all of them; each may be one of a group.
+PLAIN = SHF_ALLOC | SHF_MERGE | SHF_STRINGS
 STRING = re.compile(rb"[^\0]*\0")
 
 
@@ -103,6 +104,12 @@ def _plain(section: Section) -> bool:
     )
 
 
+def odd(section: Section) -> bool:
+    """Tell whether a section is named as one of such strings and its header says something else."""
+    match = NAME.search(section.name)
+    return match is not None and not (_plain(section) and section.flags & ~SHF_GROUP == PLAIN)
+
+
 def _loose(both: Both, sections: list[Section], side: Side, which: int) -> Iterator[_Loose]:
     """Yield the texts that sections of one side have and their twins do not."""
     pairs = {(pair.one, pair.two)[which].number: pair for pair in both.pairs}
@@ -166,7 +173,7 @@ def _only(
             continue
         at, data = 0, side.data(section)
         spans = sorted((start, stop) for number, start, stop in known if number == section.number)
-        good = bool(spans) and 0 <= gap(image, section) < section.align
+        good = bool(spans) and 0 <= image.gap(section) < section.align
         for start, stop in [*spans, (len(data), len(data))]:
             good = good and not data[at:start].strip(b"\0") and start - at < section.align
             good = good and (start == len(data) or start % section.align == 0)

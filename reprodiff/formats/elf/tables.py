@@ -61,7 +61,16 @@ class Names:
 
 
 def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
-    """Return which symbol is which, None where they stand in the same order on both sides."""
+    """Return which symbol is which, None where they stand in the same order on both sides; kept for object files, which
+    have a table of relocations for each section."""
+    if both.left.image.type != ET_REL:
+        return _aligned(both, pair)
+    if pair.one.number not in both.orders:
+        both.orders[pair.one.number] = _aligned(both, pair)
+    return both.orders[pair.one.number]
+
+
+def _aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
     left, right = both.left, both.right
     one, two = left.image.linked(pair.one), right.image.linked(pair.two)
     a, b = rows(left.data(pair.one), left.image, "symbol"), rows(right.data(pair.two), right.image, "symbol")

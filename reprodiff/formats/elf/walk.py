@@ -19,6 +19,7 @@ from reprodiff.formats.program.go import buildinfo
 from reprodiff.formats.program.go.pclntab import RECORD
 from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
+    ET_REL,
     SHT_DYNAMIC,
     SHT_DYNSYM,
     SHT_GNU_HASH,
@@ -47,6 +48,10 @@ _TABLES = {
     SHT_GNU_VERSYM: dynamic.versions, SHT_GNU_VERNEED: dynamic.requirements, SHT_GNU_VERDEF: dynamic.requirements,
     SHT_RELR: dynamic.packed, SHT_GROUP: groups.members,
 }  # fmt: skip
+
+# Their bytes may be the same and say something else, where what they name by number stands elsewhere; so do relocations
+# of object files.
+_NUMBERED = {SHT_SYMTAB, SHT_DYNSYM, SHT_GROUP}
 
 # What compilers put into sections of their own, and the module that compares it.
 _READ = {b".rmeta": "metadata", b".llvmbc": "embedded", b".dep-v0": "audit"}
@@ -142,12 +147,8 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         unmoved(walk, both, pair, where, (left, right), (one.offset, two.offset))
     # Equal bytes of which parts correspond to others are not equal.
     moved = both.arranged and not both.pieces(pair).identity
-    if (
-        left == right
-        and not moved
-        and not (check and one.alloc)
-        and one.type not in {SHT_SYMTAB, SHT_DYNSYM, SHT_GROUP}
-    ):
+    numbered = one.type in _NUMBERED or (one.type in {SHT_REL, SHT_RELA} and both.left.image.type == ET_REL)
+    if left == right and not moved and not (check and one.alloc) and not numbered:
         _forget(both, pair)
         return
     if (one.name == RECORD and buildinfo.compare(walk, where, Stream(left, right, one.offset, two.offset))) or (
