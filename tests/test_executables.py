@@ -216,6 +216,7 @@ NOISY = [
     "elf/path-lto-g",
     "elf/rpath-removed",
     "elf/stripped-debug",
+    "elf/string-section-longer",
 ]
 
 
@@ -328,6 +329,79 @@ def test_something_in_the_residue_of_a_path():
     found = report(left, right[:at] + b"evil" + right[at + 4 :])
     assert found["verdict"] == "unexplained"
     assert hit(found, executables.Mutation("string", b"", at, at + 4, ".dynstr", ""))
+
+
+SIBLINGS = ["elf/string-section-longer", "elf/string-section-c++-longer", "elf/string-section-elf32-longer"]
+
+
+def redirected(data):
+    """(offset, size, what the relocations of a file may become) of each: those of others, of the next symbols, and
+    addends close by."""
+    elf = ELFFile(BytesIO(data))
+    size = elf.elfclass // 8
+    for table in elf.iter_sections():
+        if table["sh_type"] not in {"SHT_RELA", "SHT_REL"} or table.name.endswith((".debug_info", ".eh_frame")):
+            continue
+        width = table["sh_entsize"] - size
+        starts = [table["sh_offset"] + size + at * table["sh_entsize"] for at in range(table.num_relocations())]
+        known = {data[start : start + width] for start in starts}
+        for start in starts:
+            old = data[start : start + width]
+            shift = 4 if size == 8 else 1
+            symbol = int.from_bytes(old[shift:size], "little")
+            others = known | {
+                old[:shift] + number.to_bytes(size - shift, "little") + old[size:]
+                for number in range(max(0, symbol - 4), symbol + 5)
+            }
+            if width > size:
+                addend = int.from_bytes(old[size:], "little", signed=True)
+                others |= {old[:size] + (addend + by).to_bytes(8, "little", signed=True) for by in range(-40, 41, 3)}
+            yield start, width, sorted(others - {old})
+
+
+@pytest.mark.parametrize("case", SIBLINGS)
+def test_a_relocation_that_leads_to_something_else_than_a_text_that_moved(case):
+    left, right = (path.read_bytes() for path in sides(case))
+    assert report(left, right)["verdict"] == "explained"
+    missed = []
+    for start, width, others in redirected(right):
+        for new in others:
+            data = right[:start] + new + right[start + width :]
+            found = report(left, data)
+            if found["verdict"] != "unexplained":
+                missed.append(f"{found['verdict']}: {right[start : start + width].hex()} -> {new.hex()} at {start:#x}")
+    assert missed == []
+
+
+@pytest.mark.parametrize("case", SIBLINGS)
+def test_anything_else_about_a_section_that_texts_moved_to(case):
+    """Each bit of its header but for name, place and size; each word that names a section and stays as it was."""
+    left, right = (path.read_bytes() for path in sides(case))
+    elf, before = ELFFile(BytesIO(right)), ELFFile(BytesIO(left))
+    word = elf.elfclass // 8
+    known = {section.name for section in before.iter_sections()}
+    tried = 0
+    for number, section in enumerate(elf.iter_sections()):
+        row = elf["e_shoff"] + number * elf["e_shentsize"]
+        changes = []
+        if re.search(r"\.str1\.[48]$", section.name) and section.name not in known:
+            fields = [(4, 4), (8, word), (8 + word, word), (8 + 4 * word, 4), (12 + 4 * word, 4)]
+            fields += [(16 + 4 * word, word), (16 + 5 * word, word)]
+            changes = [(row + at, bit) for at, size in fields for bit in range(8 * size)]
+        for start, bit in changes:
+            data = bytearray(right)
+            data[start + bit // 8] ^= 1 << bit % 8
+            tried += 1
+            assert report(left, bytes(data))["verdict"] == "unexplained", (section.name, start - row, bit)
+        if section.name in known and section["sh_type"] in {"SHT_RELA", "SHT_REL"}:
+            old = before.get_section_by_name(section.name)
+            for field, at in (("sh_link", 8 + 4 * word), ("sh_info", 12 + 4 * word)):
+                if old[field] != section[field]:
+                    data = bytearray(right)
+                    data[row + at : row + at + 4] = old[field].to_bytes(4, "little")
+                    tried += 1
+                    assert report(left, bytes(data))["verdict"] == "unexplained", (section.name, field)
+    assert tried
 
 
 def stale_addends(case):

@@ -4,6 +4,8 @@ from typing import Any
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
+from reprodiff.formats.elf import siblings
+from reprodiff.formats.elf.groups import signature
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.program.image import Program, Section, Segment
 from reprodiff.formats.program.names import (
@@ -15,8 +17,11 @@ from reprodiff.formats.program.names import (
     SHT_DYNSYM,
     SHT_GNU_VERDEF,
     SHT_GNU_VERNEED,
+    SHT_GROUP,
     SHT_NOBITS,
     SHT_NULL,
+    SHT_REL,
+    SHT_RELA,
     SHT_SYMTAB,
 )
 from reprodiff.formats.program.rows import rows
@@ -202,6 +207,13 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
     for pair in both.pairs:
         one, two = pair.one, pair.two
         starts = left.shoff + one.number * table.size, right.shoff + two.number * table.size
+        for name, refers in (("sh_link", True), ("sh_info", one.type in {SHT_REL, SHT_RELA})):
+            number = getattr(one, name[3:])
+            if refers and number == getattr(two, name[3:]) != both.to_right.get(number, number):
+                # It stayed while the section that it names has another number.
+                at = table.by_name[name].start, table.by_name[name].stop
+                spans = [(start + at[0], start + at[1]) for start in starts]
+                walk.put(f"{HEADER}/{name}", (one.name,), spans[0], spans[1], table.by_name[name].codec)
         if walk.left.read(starts[0], starts[0] + table.size) == walk.right.read(starts[1], starts[1] + table.size):
             continue
         record = Record(walk, table, HEADER, (one.name,), *starts)
@@ -219,12 +231,12 @@ def _sections(walk: Walk, both: Both, left: Image, right: Image) -> None:
         for section in sections:
             start = image.shoff + section.number * table.size
             span = (start, start + table.size)
-            if section.stored:
+            if section.stored and not siblings.odd(section):
                 walk.put_follow(
                     "elf/sections/section[*]", (section.name,), (0, 0) if side else span, span if side else (0, 0), RAW
                 )
             else:
-                # No bytes of its own tell of it.
+                # No bytes of its own tell of it, or other ones than its name does.
                 walk.put(
                     "elf/sections/section[*]", (section.name,), None if side else span, span if side else None, RAW
                 )
@@ -279,7 +291,7 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
         elif section.type == SHT_NOBITS and _follows_memory(image, section):
             gaps.append(0)
         else:
-            gaps.append(_gap(image, section))
+            gaps.append(image.gap(section))
     # Empty sections in the same place have an alignment as well, and tools begin some at whole words, lines or pages.
     aligns = [
         max(
@@ -291,19 +303,6 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
     return all(0 <= gap < align for gap, align in zip(gaps, aligns, strict=True)) or (
         gaps[0] == gaps[1] and 0 <= gaps[0] < GAP_MAX
     )
-
-
-def _gap(image: Image, section: Section) -> int:
-    """Return how far behind the end of what lies before it a section begins."""
-    before = max(
-        (
-            s.offset + s.stored
-            for s in image.sections
-            if s.stored and s is not section and s.offset + s.stored <= section.offset
-        ),
-        default=image.layout.header.size,
-    )
-    return section.offset - before
 
 
 def _follows_memory(image: Image, section: Section) -> bool:
@@ -360,4 +359,6 @@ def _info(both: Both, pair: Pair) -> bool:
         return counts == [one.info, two.info]
     if one.type in {SHT_GNU_VERDEF, SHT_GNU_VERNEED}:
         return False
+    if one.type == two.type == SHT_GROUP:
+        return signature(both, pair)
     return both.to_right.get(one.info, -1) == two.info

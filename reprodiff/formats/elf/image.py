@@ -121,6 +121,7 @@ class Image:
         if phnum == 0xFFFF and self.sections:
             phnum = self.sections[0].info
         self.segments = self._segments(phnum) if self.phoff and phnum else []
+        self.shstrndx = shstrndx
         self.misplaced: set[int] = set()
         self.by_name: dict[bytes, Section] = {}
         for section in self.sections:
@@ -197,6 +198,15 @@ class Image:
         self.sections[section.number] = section
         if self.by_name.get(section.name) is known:
             self.by_name[section.name] = section
+
+    def gap(self, section: Section) -> int:
+        """Return how far behind the end of what lies before it a section begins."""
+        ends = (
+            s.offset + s.stored
+            for s in self.sections
+            if s.stored and s is not section and s.offset + s.stored <= section.offset
+        )
+        return section.offset - max(ends, default=self.layout.header.size)
 
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""

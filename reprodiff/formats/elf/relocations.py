@@ -8,6 +8,7 @@ from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import layout
 from reprodiff.formats.elf.tables import aligned, columns, covered, signed
+from reprodiff.formats.program import inplace
 from reprodiff.formats.program.names import (
     EM_386,
     EM_S390,
@@ -29,6 +30,8 @@ from reprodiff.formats.program.words import among, distinct, without
 # What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
 # it; on S/390 the operation code before it.
 BEHIND = {EM_386: (0, 4, 5, 6, 8), EM_X86_64: (0, 4, 5, 6, 8), EM_S390: (0, -2)}
+# Types of relocations that are counted from their own place (x86-64 psABI, 4.4; Intel386 psABI, 4.4).
+COUNTED = {EM_386: (2,), EM_X86_64: (2, 4, 9, 24, 41, 42)}
 
 
 def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
@@ -76,6 +79,10 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     if kind == "rela":
         good["r_addend"] = _addends(both, symbols_pair, x, y, numbers[0], types[0])
         _initialisers(walk, both, x, y, types[0], good)
+    if both.siblings is not None and types[0].size and symbols_pair is not None:
+        hit = _moved(both, pair, symbols_pair, (x, y), numbers, types)
+        for name in good.keys() - {"r_offset"}:
+            good[name] |= hit
     starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
     columns(walk, f"{where}/relocation", good, x, y, table, starts, lambda _index: b"")
     for side, (whole, used) in enumerate(((a, ones), (b, twos))):
@@ -84,6 +91,33 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         for run in np.split(rest, np.flatnonzero(np.diff(rest) != 1) + 1) if len(rest) else ():
             span = section.offset + int(run[0]) * table.size, section.offset + (int(run[-1]) + 1) * table.size
             walk.put(f"{where}/relocation", (), None if side else span, span if side else None, RAW)
+
+
+def _moved(both: Both, pair: Pair, table: Pair, xy: Any, numbers: Any, types: Any) -> Any:
+    """Tell which relocations lead, on both sides, to the same place of a text that stands in another section."""
+    sections = []
+    for side, section, number in ((both.left, table.one, numbers[0]), (both.right, table.two, numbers[1])):
+        known = rows(side.data(section), side.image, "symbol")
+        index = np.minimum(number, len(known) - 1)
+        plain = ((known["st_info"] & 15) == STT_SECTION) & (known["st_value"] == 0)
+        sections.append(np.where((plain[index]) & (number < len(known)), known["st_shndx"][index].astype(np.int64), -1))
+    found = np.zeros(len(xy[0]), bool)
+    image, target = both.left.image, both.by_index.get(pair.one.info)
+    moved = both.siblings
+    if moved is None or target is None or target.two.number != pair.two.info:
+        return found
+    if pair.one.type == SHT_RELA:
+        addends = [signed(row["r_addend"]) for row in xy]
+    else:
+        addends = [
+            inplace.held(side, section, signed(row["r_offset"]))
+            for side, section, row in ((both.left, target.one, xy[0]), (both.right, target.two, xy[1]))
+        ]
+    relative = np.isin(types[0], COUNTED.get(image.machine, ()))
+    behind = BEHIND.get(image.machine, (0,))
+    for chosen, far in ((relative, behind[1:] if target.one.code and len(behind) > 1 else (0,)), (~relative, (0,))):
+        found |= chosen & (types[0] == types[1]) & moved.across(sections[0], sections[1], addends[0], addends[1], far)
+    return found
 
 
 def _initialisers(walk: Walk, both: Both, x: Any, y: Any, types: Any, good: dict[str, Any]) -> None:
@@ -192,6 +226,6 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
         pieces = both.pieces(pair)
         hit = np.zeros(len(x), bool)
         for behind in BEHIND.get(image.machine, (0,)):
-            hit |= pieces.to(one + behind) == two + behind
+            hit |= (pieces.to(one + behind) == two + behind) & (two + behind >= 0)
         found = np.where(here, hit | ((one == two) & pieces.identity), found)
     return found

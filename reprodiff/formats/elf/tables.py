@@ -61,12 +61,21 @@ class Names:
 
 
 def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
-    """Return which symbol is which, None where they stand in the same order on both sides."""
+    """Return which symbol is which, None where they stand in the same order on both sides; kept for object files, which
+    have a table of relocations for each section."""
+    if both.left.image.type != ET_REL:
+        return _aligned(both, pair)
+    if pair.one.number not in both.orders:
+        both.orders[pair.one.number] = _aligned(both, pair)
+    return both.orders[pair.one.number]
+
+
+def _aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
     left, right = both.left, both.right
     one, two = left.image.linked(pair.one), right.image.linked(pair.two)
     a, b = rows(left.data(pair.one), left.image, "symbol"), rows(right.data(pair.two), right.image, "symbol")
     names = Names(both, one, two)
-    if len(a) == len(b):
+    if len(a) == len(b) and both.siblings is None:
         same = names.same(a["st_name"].astype(np.int64), b["st_name"].astype(np.int64))
         if same.all() or ((~same).sum() <= 4 and not _permuted(names, a, b, same)):
             return None
@@ -169,6 +178,10 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         "st_value": _values(both, x, y)
         | ((indexes[x["st_shndx"]] != y["st_shndx"]) & (x["st_value"] == y["st_value"])),
     }
+    if both.siblings is not None:
+        hit = both.siblings.across(x["st_shndx"], y["st_shndx"], signed(x["st_value"]), signed(y["st_value"]))
+        good["st_shndx"] |= hit
+        good["st_value"] |= hit
     good["st_size"] = (x["st_size"] == y["st_size"]) | _sizes(both, x, y, good["st_value"])
     table = layout(left.wide, left.order).symbol
     starts = pair.one.offset + ones * table.size, pair.two.offset + twos * table.size
@@ -182,7 +195,15 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
         for index in rest:
             name = string((names.left, names.right)[side], int((a, b)[side]["st_name"][index]))
             span = section.offset + index * table.size, section.offset + (index + 1) * table.size
+            if _of_sibling(both, (a, b)[side][index], right=bool(side)):
+                walk.put_follow(f"{where}/symbol", (), (0, 0) if side else span, span if side else (0, 0), RAW)
+                continue
             walk.put(f"{where}/symbol[*]", (name,), None if side else span, span if side else None, RAW)
+    if order is not None and both.siblings is not None:
+        # Their sections stand in the order in which a compiler needed them.
+        moved = (x["st_info"] & 15 == STT_SECTION) & np.isin(x["st_shndx"], list(both.siblings.related[0]))
+        if (np.diff(twos[~moved]) > 0).all():
+            return
     if order is not None and any(i > j for i, j in zip(twos.tolist(), twos.tolist()[1:], strict=False)):
         label_all = [string(names.left, int(n)) for n in x["st_name"]]
         outer = x["st_info"] >> 4 != 0
@@ -200,6 +221,15 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
             )
             return
         walk.put_order(where, label_all, [label_all[i] for i in np.argsort(twos).tolist()])
+
+
+def _of_sibling(both: Both, row: Any, *, right: bool) -> bool:
+    """Tell whether a symbol is nothing but the start of a section that only texts of a sibling moved to or from."""
+    if both.siblings is None or row["st_shndx"] not in (both.siblings.come if right else both.siblings.gone):
+        return False
+    return int(row["st_info"]) == STT_SECTION and not (
+        row["st_name"] or row["st_other"] or row["st_value"] or row["st_size"]
+    )
 
 
 def _other_digests(ones: list[bytes], twos: list[bytes]) -> bool:
@@ -269,7 +299,9 @@ def _values(both: Both, x: Any, y: Any) -> Any:
             # A section's own symbol is its start, whatever stands there.
             ends = (one == pair.one.size) & (two == pair.two.size)
             ends |= (one == 0) & (two == 0) & ((x["st_info"] & 15) == STT_SECTION)
-            found |= here & ((pieces.to(one) == two) | ends | ((one == two) & (pair.one.size == pair.two.size == 0)))
+            found |= here & (
+                ((pieces.to(one) == two) & (two >= 0)) | ends | ((one == two) & (pair.one.size == pair.two.size == 0))
+            )
     if not relative:
         # Linkers give symbols such as _end places beyond their section, or none.
         ends = (one == two) & inside & ~among(one, covered(both, one))

@@ -8,7 +8,7 @@ from typing import Any
 from reprodiff.codecs import RAW, name_text
 from reprodiff.errors import FormatError, LimitError
 from reprodiff.formats import Walk
-from reprodiff.formats.elf import dynamic, headers, lto, probes, relocations, tables
+from reprodiff.formats.elf import dynamic, groups, headers, lto, probes, relocations, siblings, tables
 from reprodiff.formats.elf.image import Image
 from reprodiff.formats.elf.maps import sides
 from reprodiff.formats.elf.names import DT_RPATH, DT_RUNPATH, dynamic_name
@@ -19,12 +19,14 @@ from reprodiff.formats.program.go import buildinfo
 from reprodiff.formats.program.go.pclntab import RECORD
 from reprodiff.formats.program.image import Section, string
 from reprodiff.formats.program.names import (
+    ET_REL,
     SHT_DYNAMIC,
     SHT_DYNSYM,
     SHT_GNU_HASH,
     SHT_GNU_VERDEF,
     SHT_GNU_VERNEED,
     SHT_GNU_VERSYM,
+    SHT_GROUP,
     SHT_HASH,
     SHT_NOTE,
     SHT_PROGBITS,
@@ -44,8 +46,12 @@ _TABLES = {
     SHT_SYMTAB: tables.symbols, SHT_DYNSYM: tables.symbols, SHT_RELA: relocations.relocations, SHT_REL: relocations.relocations,
     SHT_DYNAMIC: dynamic.dynamic, SHT_HASH: dynamic.hashes, SHT_GNU_HASH: dynamic.hashes,
     SHT_GNU_VERSYM: dynamic.versions, SHT_GNU_VERNEED: dynamic.requirements, SHT_GNU_VERDEF: dynamic.requirements,
-    SHT_RELR: dynamic.packed,
+    SHT_RELR: dynamic.packed, SHT_GROUP: groups.members,
 }  # fmt: skip
+
+# Their bytes may be the same and say something else, where what they name by number stands elsewhere; so do relocations
+# of object files.
+_NUMBERED = {SHT_SYMTAB, SHT_DYNSYM, SHT_GROUP}
 
 # What compilers put into sections of their own, and the module that compares it.
 _READ = {b".rmeta": "metadata", b".llvmbc": "embedded", b".dep-v0": "audit"}
@@ -75,7 +81,9 @@ def _compare(walk: Walk, left: Group, right: Group) -> None:
     two: Image = right.info
     both = sides(one, two, walk.budget)
     nodes = children(left), children(right)
+    both.siblings = siblings.find(both, one, two)
     headers.compare(walk, both, one, two)
+    siblings.put(walk, both)
     shown = [{id(n.info) for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes]
     groups = [
         {n.info.number: n for n in side if isinstance(n, Group) and isinstance(n.info, Section)} for side in nodes
@@ -90,7 +98,7 @@ def _compare(walk: Walk, left: Group, right: Group) -> None:
     for number, sections in enumerate((both.only_left, both.only_right)):
         for item in sections:
             node = groups[number].get(item.number)
-            if node is not None:
+            if node is not None and not siblings.alone(walk, both, item, left=number == 0):
                 walk.alone(node if number == 0 else None, node if number else None, f"elf/{node.name}", ())
     _between(walk, *nodes)
 
@@ -139,7 +147,8 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
         unmoved(walk, both, pair, where, (left, right), (one.offset, two.offset))
     # Equal bytes of which parts correspond to others are not equal.
     moved = (both.arranged or one.alloc) and not both.pieces(pair).unmoved
-    if left == right and not moved and not (check and one.alloc) and one.type not in {SHT_SYMTAB, SHT_DYNSYM}:
+    numbered = one.type in _NUMBERED or (one.type in {SHT_REL, SHT_RELA} and both.left.image.type == ET_REL)
+    if left == right and not moved and not (check and one.alloc) and not numbered:
         _forget(both, pair)
         return
     if (one.name == RECORD and buildinfo.compare(walk, where, Stream(left, right, one.offset, two.offset))) or (
@@ -156,7 +165,7 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
     else:
         stream = Stream(left, right, one.offset, two.offset)
         if one.name not in _READ or not _read(one.name)(walk, both, where, stream):
-            contents.compare(walk, both, pair, where, stream)
+            contents.compare(walk, both, pair, where, stream, siblings.known(walk, both, pair, where))
     _forget(both, pair)
 
 

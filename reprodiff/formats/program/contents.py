@@ -50,8 +50,8 @@ STALE_MAX = 16
 GROUPS_MAX = 64
 
 
-def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> None:
-    """Compare two sections of bytes."""
+def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream, known: Collection[Piece] = ()) -> None:
+    """Compare two sections of bytes. known: pieces that were put."""
     pieces = both.pieces(pair)
     if both.go is not None:
         pieces = both.go.around(pair) or pieces
@@ -60,7 +60,7 @@ def compare(walk: Walk, both: Both, pair: Pair, where: str, stream: Stream) -> N
         decide(both, pair, found)
         if pair.one.type in ARRAYS and both.arranged and found.open.any():
             _initialisers(walk, both, pair, where, found)
-    done = both.go.put(walk, pair, where, stream, found) if both.go is not None else frozenset()
+    done = both.go.put(walk, pair, where, stream, found) if both.go is not None else known
     settle(walk, both, pair, where, stream, found, done)
 
 
@@ -94,7 +94,8 @@ def settle(
         if not piece.equal and piece not in done:
             _unequal(walk, both, pair, where, stream, piece)
     for piece in pieces.added:
-        _alone(walk, both, pair, where, stream, piece)
+        if piece not in done:
+            _alone(walk, both, pair, where, stream, piece)
     if len(found.one):
         if found.explained:
             first = int(np.flatnonzero(~found.open)[0])

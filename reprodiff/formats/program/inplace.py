@@ -10,8 +10,9 @@ import numpy as np
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.machines import instructions
 from reprodiff.formats.program.names import EM_386, EM_ARM, SHT_REL, STT_SECTION
+from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import Differing, distinct
+from reprodiff.formats.program.words import Differing, distinct, gather
 
 # Types of relocations: the offset itself, the offset less the place of the word, and what of it MOVW or MOVT have in
 # A32 and in T32 (ELF for the Arm architecture, 5.6.1; Intel386 psABI, 4.4).
@@ -39,6 +40,42 @@ def _rows(both: Both, table: Section, *, left: bool) -> tuple[Any, Any, Any]:
     return rows[:, 0], rows[:, 1] & 0xFF, rows[:, 1] >> 8
 
 
+def held(side: Side, section: Section, places: Any) -> Any:
+    """Return the words at places of a section, as signed numbers of 32 bits; a number that leads nowhere for those that
+    do not lie in it."""
+    data = np.frombuffer(side.data(section), np.uint8)
+    found = np.full(len(places), -(1 << 40), np.int64)
+    inside = np.flatnonzero((places >= 0) & (places + 4 <= len(data)))
+    found[inside] = gather(data, places[inside], 4, side.image.order, True)
+    return found
+
+
+def _moved(both: Both, pair: Pair, table: Pair, found: Differing, rows: Any) -> None:
+    """Accept words that lead to a text which stands in a sibling section on the right; rows: offsets, types and sections of
+    symbols on the left."""
+    at, types, sections = rows
+    places, others, names = _rows(both, table.two, left=False)
+    symbols = both.right.image.linked(table.two)
+    if both.siblings is None or symbols is None or both.left.image.machine != EM_386:
+        return
+    targets = np.zeros(len(places), np.int64)
+    for number, row in enumerate(both.right.image.symbols(both.right.data(symbols))):
+        if row[1] & 15 == STT_SECTION and row[3] in both.siblings.related[1]:
+            targets[names == number] = row[3]
+    there = {
+        place: (kind, target)
+        for place, kind, target in zip(places.tolist(), others.tolist(), targets.tolist(), strict=True)
+    }
+    moved = both.pieces(pair).to(at)
+    twins = np.array([there.get(place, (-1, -1)) for place in moved.tolist()], np.int64).reshape(-1, 2)
+    same = (twins[:, 0] == types) & (twins[:, 1] > 0) & (moved >= 0)
+    values = held(both.left, pair.one, at), held(both.right, pair.two, moved)
+    behind = (4, 5, 6, 8) if pair.one.code else (0,)
+    for kinds, far in ((PLAIN[EM_386], (0,)), (COUNTED[EM_386], behind)):
+        good = same & np.isin(types, kinds) & both.siblings.across(sections, twins[:, 1], *values, far)
+        found.accept_fields(np.sort(at[good]), lambda starts, _o, _ones, _twos: np.ones(len(starts), bool))
+
+
 def _apply(both: Both, pair: Pair, table: Pair, found: Differing) -> None:
     machine = both.left.image.machine
     at, types, symbols = _rows(both, table.one, left=True)
@@ -54,6 +91,8 @@ def _apply(both: Both, pair: Pair, table: Pair, found: Differing) -> None:
     for number, row in enumerate(both.left.image.symbols(both.left.data(names))):
         if row[1] & 15 == STT_SECTION:
             target[symbols == number] = row[3]
+    if both.siblings is not None:
+        _moved(both, pair, table, found, (at, types, target))
     for index in distinct(target[same & (target > 0)]).tolist():
         other = both.by_index.get(index)
         if other is None or not other.one.stored or not other.two.stored:

@@ -13,6 +13,7 @@ from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.mangled import renamed
 from reprodiff.formats.program.names import EM_386, EM_X86_64, SHT_NULL
 from reprodiff.formats.program.pieces import Piece, Pieces, Symbol
+from reprodiff.formats.program.siblings import Siblings
 from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.symbols import agreed
 from reprodiff.formats.program.words import Addresses, among
@@ -103,6 +104,10 @@ class Both:
         self._pointed: bool | None = None
         self._names: dict[bytes, bytes] | None = None
         self._go: list[Any] = []
+        # Texts of object files that stand in another section of strings on the other side.
+        self.siblings: Siblings | None = None
+        # Which symbol of a table is which, by the table's number.
+        self.orders: dict[int, list[tuple[int, int]] | None] = {}
 
     @property
     def names(self) -> dict[bytes, bytes]:
