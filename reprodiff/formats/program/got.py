@@ -5,18 +5,16 @@ Function Prologue"). Only in a function that does so, and only from the register
 displacement count from the table. Programs loaded at one address have addresses as displacements from a register.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from reprodiff.formats.program.code import Stale, begins
 from reprodiff.formats.program.machines.x86 import MODRM, MODRM2, PREFIX
 from reprodiff.formats.program.names import EM_386, ET_EXEC, ET_REL
+from reprodiff.formats.program.side import Side
+from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import Differing, gather
-
-if TYPE_CHECKING:
-    from reprodiff.formats.program.side import Side
-    from reprodiff.formats.program.sides import Both, Pair
 
 CALL, ADD_EAX, ADD, POP = 0xE8, 0x05, 0x81, 0x58
 MARGIN = 24
@@ -24,7 +22,7 @@ MARGIN = 24
 KEPT = (3, 5, 6, 7)
 
 
-def accept(both: "Both", pair: "Pair", found: Differing) -> None:
+def accept(both: Both, pair: Pair, found: Differing) -> None:
     """Accept what counts from the table, and addresses as displacements in a program loaded at one address."""
     image = both.left.image
     if image.machine != EM_386 or not found.open.any():
@@ -67,7 +65,7 @@ def accept(both: "Both", pair: "Pair", found: Differing) -> None:
         )
 
 
-def stale(both: "Both", pair: "Pair") -> list[Stale]:
+def stale(both: Both, pair: Pair) -> list[Stale]:
     """Return the displacements from the table that stayed as they were although what begins there moved: from a register
     that the sum was put into and that is kept, or before the table, where no member of a structure is."""
     image = both.left.image
@@ -100,7 +98,7 @@ def stale(both: "Both", pair: "Pair") -> list[Stale]:
     ]
 
 
-def accept_entries(both: "Both", pair: "Pair", found: Differing) -> None:
+def accept_entries(both: Both, pair: Pair, found: Differing) -> None:
     """Accept entries of jump tables: distances of code from the table."""
     tables = (table(both.left), table(both.right)) if both.left.image.machine == EM_386 else (None, None)
     if tables[0] is None or tables[1] is None or not found.open.any():
@@ -117,7 +115,7 @@ def accept_entries(both: "Both", pair: "Pair", found: Differing) -> None:
     found.accept(4, 4, pair.one.addr, check, signed=True)
 
 
-def table(side: "Side") -> int | None:
+def table(side: Side) -> int | None:
     """Return the address that displacements count from: where the linkage table's entries are, else all entries."""
     section = side.image.by_name.get(b".got.plt") or side.image.by_name.get(b".got")
     return section.addr if section is not None else None
