@@ -172,3 +172,39 @@ def test_more_texts_than_anybody_has():
     assert lto._texts(data).rows == []
     less = b"\0" * 100
     assert len(lto._texts(struct.pack("<3i", 2, len(less), 0) + b"\1\2" + less).rows) == 100
+
+
+def words(elf, name, pick):
+    """Offsets in the file of the words of a section that a function chooses by (offset, all bytes)."""
+    section = elf.get_section_by_name(name)
+    data = section.data()
+    return section["sh_offset"], [at for at in range(0, len(data) - 3, 4) if pick(at, data)]
+
+
+def described(at, data):
+    """The word behind the pointer of a frame record to what it shares with others."""
+    if at < 8:
+        return False
+    size, shared = struct.unpack_from("<2I", data, at - 8)
+    return 12 < size < 256 and 0 < shared <= at and size % 4 == 0
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [".eh_frame", ".eh_frame_hdr"])
+def test_places_of_functions_in_frame_tables(linked, tmp_path, name):
+    left, right = linked
+    found = []
+    for side, data in (("left", left), ("right", right)):
+        (tmp_path / side).write_bytes(data)
+        with (tmp_path / side).open("rb") as file:
+            pick = described if name == ".eh_frame" else lambda at, _data: at >= 12
+            found.append(words(ELFFile(file), name, pick))
+    (one, ones), (two, twos) = found
+    assert ones == twos
+    moved = [at for at in ones if left[one + at : one + at + 4] != right[two + at : two + at + 4]]
+    assert len(moved) > 20
+    for at in moved[:: len(moved) // 15]:
+        stale = right[: two + at] + left[one + at : one + at + 4] + right[two + at + 4 :]
+        spans = [item["spans"][1] for item in report(left, stale)["unexplained"]]
+        assert any(span and span[0] <= two + at < span[1] for span in spans), hex(at)

@@ -1,5 +1,6 @@
-"""Words of data that are the same on both sides although what they lead to is not: where functions and objects stand in
-another order, two pointers that were exchanged may have each other's old values."""
+"""Words of data that are the same on both sides although what they lead to is not: entries of jump tables and of frame
+tables that count from a place; where functions and objects stand in another order, two pointers that were exchanged may
+have each other's old values."""
 
 from typing import Any
 
@@ -7,13 +8,15 @@ import numpy as np
 
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
-from reprodiff.formats.program.names import ET_EXEC, SHF_WRITE
+from reprodiff.formats.program.names import ET_EXEC, ET_REL, SHF_WRITE
 from reprodiff.formats.program.sides import Both, Pair
 from reprodiff.formats.program.words import gather
 
 SHOWN_MAX = 64
 # Entries that a table has at least.
 ENTRIES_MIN = 3
+# A version, and how its words are stored: pc-relative, 4 bytes, counted from its start (LSB, .eh_frame_hdr).
+LOOKED_UP = b"\x01\x1b\x03\x3b"
 
 
 def unmoved(
@@ -21,12 +24,14 @@ def unmoved(
 ) -> None:
     """Put words of data that lead elsewhere than their twins, with the same bytes; offsets: of the sections in their
     streams."""
-    if not both.arranged or pair.one.code or not pair.one.alloc or not data[0] or not data[1]:
+    image = both.left.image
+    if both.still or image.type == ET_REL or pair.one.code or not pair.one.alloc or not data[0] or not data[1]:
         return
     if pair.one.name.startswith((b".eh_frame", b".gcc_except_table")):
+        if not both.arranged:
+            _put(walk, where, *_frames(both, pair, data), 4, offsets)
         return
-    image = both.left.image
-    if image.type == ET_EXEC:
+    if image.type == ET_EXEC and both.arranged:
         at = np.arange(-pair.one.place % image.word, len(data[0]) - image.word + 1, image.word)
         at, others, ones, twos = _words(both, pair, data, at, image.word, False)
         bad = (ones == twos) & both.addresses.covered(ones) & ~both.addresses.same(ones, twos)
@@ -48,6 +53,26 @@ def _words(both: Both, pair: Pair, data: tuple[bytes, bytes], at: Any, width: in
         for raw, places in zip(data, (at, others), strict=True)
     )
     return at, others, ones, twos
+
+
+def _frames(both: Both, pair: Pair, data: tuple[bytes, bytes]) -> tuple[Any, Any]:
+    """Return where on both sides words that say where a function or its record is are equal and should not be: in a table
+    of frames counted from themselves, in that to look functions up counted from its start."""
+    if pair.one.name == b".eh_frame":
+        at = both.left.described(pair.one)[0] + 8
+    elif pair.one.name == b".eh_frame_hdr" and data[0][:4] == data[1][:4] == LOOKED_UP:
+        at = np.arange(12, len(data[0]) - 3, 4)
+    else:
+        at = np.zeros(0, np.int64)
+    own = int(pair.one.name == b".eh_frame")
+    at, others, ones, twos = _words(both, pair, data, at, 4, True)
+    lefts, rights = pair.one.place + own * at + ones, pair.two.place + own * others + twos
+    good = both.addresses.same(lefts, rights)
+    bad = (ones == twos) & ~good & both.told(lefts, rights)
+    # Where most do not lead to the same they are something else.
+    if 2 * int(good.sum()) < len(at):
+        bad[:] = False
+    return at[bad], others[bad]
 
 
 def _entries(both: Both, pair: Pair, data: tuple[bytes, bytes], at: Any) -> tuple[Any, Any]:
