@@ -208,3 +208,18 @@ def test_places_of_functions_in_frame_tables(linked, tmp_path, name):
         stale = right[: two + at] + left[one + at : one + at + 4] + right[two + at + 4 :]
         spans = [item["spans"][1] for item in report(left, stale)["unexplained"]]
         assert any(span and span[0] <= two + at < span[1] for span in spans), hex(at)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_letters_that_read_as_a_time(linked):
+    """Four letters of a text that become other bytes: both are numbers of seconds that a clock may show."""
+    left, right = linked
+    at = next(
+        at for at in range(0x2000, len(right) - 16, 4)
+        if right[at - 4 : at + 8].isascii() and right[at - 4 : at + 8].isalpha() and right[at + 3 : at + 4] in b"rst"
+    )  # fmt: skip
+    (value,) = struct.unpack_from("<I", right, at)
+    found = report(left, edited(right, at, value + 0x8D_4B71, 4))
+    assert "epoch-integer-timestamp" not in {cause["id"] for cause in found["causes"]}
+    assert unexplained(found)

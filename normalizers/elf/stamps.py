@@ -129,10 +129,19 @@ def epoch(change: Any, evidence: Any) -> Sure | None:
         numbers = [int.from_bytes(side, "little" if low else "big") for side in (one, two)]
         if not all(number in EPOCHS for number in numbers) or abs(numbers[0] - numbers[1]) >= APART:
             continue
+        if not code and (_lettered(comparison.left, a) or _lettered(comparison.right, b)):
+            continue
         if code and not (_plain(both[0]) and _moved(comparison.left.read(a - 7, a))):
             continue
         return "suspected"
     return None
+
+
+def _lettered(source: Any, at: int) -> bool:
+    """Tell whether four bytes are letters of a text: they are printed, and so are those before or behind them."""
+    parts = [source.read(at + far, min(at + far + 4, source.size)) for far in (0, -4, 4)]
+    word, before, behind = (len(part) == 4 and all(32 <= byte < 127 for byte in part) for part in parts)
+    return word and (before or behind)
 
 
 def _moved(before: bytes) -> bool:
