@@ -223,3 +223,17 @@ def test_letters_that_read_as_a_time(linked):
     found = report(left, edited(right, at, value + 0x8D_4B71, 4))
     assert "epoch-integer-timestamp" not in {cause["id"] for cause in found["causes"]}
     assert unexplained(found)
+
+
+@pytest.mark.skipif(not shutil.which("as"), reason="needs GNU as")
+def test_a_reference_to_an_empty_section_did_not_move(tmp_path):
+    sides = []
+    for word in ("one", "two"):
+        source = tmp_path / f"{word}.s"
+        source.write_text(
+            '.section .text.unlikely,"ax"\ncold:\n.text\nfirst: .long cold - .\n.globl first\n'
+            f'.section .rodata\n.asciz "{word} text"\n'
+        )
+        subprocess.run(["as", source, "-o", source.with_suffix(".o")], check=True, timeout=60)
+        sides.append(source.with_suffix(".o").read_bytes())
+    assert [item["path"] for item in report(*sides)["unexplained"]] == ["program!/elf/.rodata/string[… text]"]

@@ -294,10 +294,7 @@ def _offsets(left: Image, one: Section, right: Image, two: Section) -> bool:
             gaps.append(image.gap(section))
     # Empty sections in the same place have an alignment as well, and tools begin some at whole words, lines or pages.
     aligns = [
-        max(
-            min(s.offset & -s.offset, PAGE),
-            *(o.align for o in image.sections if o is s or (o.offset == s.offset and not o.stored)),
-        )
+        max(min(s.offset & -s.offset, PAGE), s.align, image.aligned_to.get(s.offset, 0))
         for image, s in ((left, one), (right, two))
     ]
     return all(0 <= gap < align for gap, align in zip(gaps, aligns, strict=True)) or (

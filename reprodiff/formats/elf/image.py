@@ -1,7 +1,9 @@
 """The headers of an ELF file (System V gABI, chapter 4 and 5): what it says of its sections and segments."""
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from reprodiff.budget import Budget
@@ -201,12 +203,21 @@ class Image:
 
     def gap(self, section: Section) -> int:
         """Return how far behind the end of what lies before it a section begins."""
-        ends = (
-            s.offset + s.stored
-            for s in self.sections
-            if s.stored and s is not section and s.offset + s.stored <= section.offset
-        )
-        return section.offset - max(ends, default=self.layout.header.size)
+        index = bisect_right(self._ends, section.offset)
+        return section.offset - (self._ends[index - 1] if index else self.layout.header.size)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return sorted(s.offset + s.stored for s in self.sections if s.stored)
+
+    @cached_property
+    def aligned_to(self) -> dict[int, int]:
+        """What empty sections are aligned to, at most, by the offset where they stand."""
+        found: dict[int, int] = {}
+        for section in self.sections:
+            if not section.stored:
+                found[section.offset] = max(section.align, found.get(section.offset, 0))
+        return found
 
     def data(self, section: Section) -> bytes:
         """Return the stored bytes of a section."""

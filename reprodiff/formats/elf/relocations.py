@@ -7,7 +7,7 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.elf.image import layout
-from reprodiff.formats.elf.tables import aligned, columns, covered, signed
+from reprodiff.formats.elf.tables import columns, covered, numbered, signed
 from reprodiff.formats.program import inplace
 from reprodiff.formats.program.names import (
     EM_386,
@@ -25,7 +25,7 @@ from reprodiff.formats.program.pieces import Pieces, identity
 from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sequence import matched
 from reprodiff.formats.program.sides import Both, Pair, at_symbol
-from reprodiff.formats.program.words import among, distinct, without
+from reprodiff.formats.program.words import among, without
 
 # What lies between the field and the place that instructions count from: on x86 the field itself, and an immediate behind
 # it; on S/390 the operation code before it.
@@ -44,14 +44,7 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     shift = np.uint64(32 if left.wide else 8)
     links = left.linked(pair.one), right.linked(pair.two)
     symbols_pair = both.by_index.get(links[0].number) if links[0] else None
-    mapped: Any = None
-    if symbols_pair is not None:
-        order = aligned(both, symbols_pair)
-        count = len(both.left.data(symbols_pair.one)) // records.symbol.size
-        mapped = np.arange(count) if order is None else np.full(count, -1, np.int64)
-        if order:
-            for i, j in order:
-                mapped[i] = j
+    mapped = numbered(both, symbols_pair) if symbols_pair is not None else None
     ones = twos = np.arange(min(len(a), len(b)))
     if len(a) != len(b):
         ones, twos = _by_place(both, pair, a, b)
@@ -218,14 +211,18 @@ def _addends(both: Both, table: Pair | None, x: Any, y: Any, numbers: Any, types
     symbols_of = rows(both.left.data(table.one), image, "symbol")
     numbers = np.minimum(numbers, len(symbols_of) - 1)
     sections = np.where((symbols_of["st_info"][numbers] & 15) == STT_SECTION, symbols_of["st_shndx"][numbers], 0)
-    for index in distinct(sections).tolist():
+    # An object file has a section for each function at times: each looks at its own rows only.
+    rank = np.argsort(sections, kind="stable")
+    for run in np.split(rank, np.flatnonzero(np.diff(sections[rank])) + 1):
+        index = int(sections[run[0]]) if len(run) else 0
         pair = both.by_index.get(index)
         if pair is None or not index:
             continue
-        here = sections == index
         pieces = both.pieces(pair)
-        hit = np.zeros(len(x), bool)
-        for behind in BEHIND.get(image.machine, (0,)):
-            hit |= (pieces.to(one + behind) == two + behind) & (two + behind >= 0)
-        found = np.where(here, hit | ((one == two) & pieces.identity), found)
+        lefts, rights = one[run], two[run]
+        hit = (lefts == rights) & pieces.unmoved
+        if not hit.all():
+            for behind in BEHIND.get(image.machine, (0,)):
+                hit |= (pieces.to(lefts + behind) == rights + behind) & (rights + behind >= 0)
+        found[run] = hit
     return found

@@ -60,17 +60,24 @@ class Names:
         return found
 
 
+def numbered(both: Both, pair: Pair) -> Any:
+    """Return the right side's number of each symbol, as an array, -1 where it has none; kept for object files, which have
+    a table of relocations for each section."""
+    known = both.numbered.get(pair.one.number)
+    if known is None:
+        order = aligned(both, pair)
+        count = len(both.left.data(pair.one)) // layout(both.left.image.wide, both.left.image.order).symbol.size
+        known = np.arange(count) if order is None else np.full(count, -1, np.int64)
+        if order:
+            ones, twos = np.array(order, np.int64).T
+            known[ones] = twos
+        if both.left.image.type == ET_REL:
+            both.numbered[pair.one.number] = known
+    return known
+
+
 def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
-    """Return which symbol is which, None where they stand in the same order on both sides; kept for object files, which
-    have a table of relocations for each section."""
-    if both.left.image.type != ET_REL:
-        return _aligned(both, pair)
-    if pair.one.number not in both.orders:
-        both.orders[pair.one.number] = _aligned(both, pair)
-    return both.orders[pair.one.number]
-
-
-def _aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
+    """Return which symbol is which, None where they stand in the same order on both sides."""
     left, right = both.left, both.right
     one, two = left.image.linked(pair.one), right.image.linked(pair.two)
     a, b = rows(left.data(pair.one), left.image, "symbol"), rows(right.data(pair.two), right.image, "symbol")

@@ -145,10 +145,10 @@ def section(walk: Walk, both: Both, pair: Pair, a: Group, b: Group) -> None:
             return
     if one.alloc and one.type == SHT_PROGBITS:
         unmoved(walk, both, pair, where, (left, right), (one.offset, two.offset))
-    # Equal bytes of which parts correspond to others are not equal.
-    moved = (both.arranged or one.alloc) and not both.pieces(pair).unmoved
     numbered = one.type in _NUMBERED or (one.type in {SHT_REL, SHT_RELA} and both.left.image.type == ET_REL)
-    if left == right and not moved and not (check and one.alloc) and not numbered:
+    same = left == right and not numbered and not (check and one.alloc)
+    # Equal bytes of which parts correspond to others are not equal.
+    if same and (not (one.alloc or both.arranged) or both.pieces(pair).unmoved):
         _forget(both, pair)
         return
     if (one.name == RECORD and buildinfo.compare(walk, where, Stream(left, right, one.offset, two.offset))) or (

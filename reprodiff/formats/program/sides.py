@@ -106,8 +106,8 @@ class Both:
         self._go: list[Any] = []
         # Texts of object files that stand in another section of strings on the other side.
         self.siblings: Siblings | None = None
-        # Which symbol of a table is which, by the table's number.
-        self.orders: dict[int, list[tuple[int, int]] | None] = {}
+        # Which symbol of a table is which, as arrays, by the table's number.
+        self.numbered: dict[int, Any] = {}
 
     @property
     def names(self) -> dict[bytes, bytes]:
