@@ -5,6 +5,7 @@ import numpy as np
 from reprodiff.codecs import RAW
 from reprodiff.formats import Walk
 from reprodiff.formats.program.image import string
+from reprodiff.formats.program.rows import rows
 from reprodiff.formats.program.sides import Both, Pair
 
 
@@ -30,12 +31,13 @@ def signature(both: Both, pair: Pair) -> bool:
     named = []
     for side, section in ((both.left, pair.one), (both.right, pair.two)):
         table = side.image.linked(section)
-        rows = list(side.image.symbols(side.data(table))) if table is not None else []
+        symbols = rows(side.data(table), side.image, "symbol") if table is not None else ()
         strings = side.image.linked(table) if table is not None else None
-        if strings is None or not 0 < section.info < len(rows):
+        if strings is None or not 0 < section.info < len(symbols):
             return False
-        name = string(side.data(strings), rows[section.info][0])
-        number = rows[section.info][3]
+        symbol = symbols[section.info]
+        name = string(side.data(strings), int(symbol["st_name"]))
+        number = int(symbol["st_shndx"])
         known = both.to_right.get(number, -1) if side is both.left else number
-        named.append((name, rows[section.info][1], known if not name else 0))
+        named.append((name, int(symbol["st_info"]), known if not name else 0))
     return named[0] == named[1]
