@@ -3,7 +3,8 @@
 A decoded section (gcc/lto-streamer.h) has a header of 4-byte numbers (the sizes of its code and of its texts among them),
 code in LEB128, and last the table of its texts: each the number of its bytes in ULEB128, then these. Code refers to a
 text by its offset in that table, one more, 0 standing for none. A number in code follows where it refers to the same text
-on both sides, or is the length of a text that is another one. What else differs is a change; where both sides have a number that may be a digest it is put as that.
+on both sides, or is the length of a text that is another one. What else differs is a change; where both sides have a
+number that may be a digest it is put as that.
 """
 
 import struct
