@@ -32,7 +32,7 @@ def dynamic(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     """Compare two dynamic sections, entry by entry: aligned by tag, those of one tag in order."""
     left, right = both.left.image, both.right.image
     ones, twos = tags(left, both.left.data(pair.one)), tags(right, both.right.data(pair.two))
-    names = Names(both, left.linked(pair.one), right.linked(pair.two))
+    names = Names(both, *both.linked(pair))
     table = layout(left.wide, left.order).dynamic
     runs = matched(_labels(ones, names.left), _labels(twos, names.right))
     pairs = [(i + k, j + k) for i, j, count in runs for k in range(count)]
@@ -209,7 +209,7 @@ def requirements(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     from reprodiff.formats.program.words import Differing
 
     left, right = both.left.data(pair.one), both.right.data(pair.two)
-    names = Names(both, both.left.image.linked(pair.one), both.right.image.linked(pair.two))
+    names = Names(both, *both.linked(pair))
     if left != right and both.arranged and _reordered(both, pair):
         _plain(walk, both, pair, where, follows=True)
         return

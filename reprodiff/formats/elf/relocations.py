@@ -42,8 +42,8 @@ def relocations(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     records = layout(left.wide, left.order)
     table = records.rela if kind == "rela" else records.rel
     shift = np.uint64(32 if left.wide else 8)
-    links = left.linked(pair.one), right.linked(pair.two)
-    symbols_pair = both.by_index.get(links[0].number) if links[0] else None
+    symbols = both.linked(pair)[0]
+    symbols_pair = both.by_index.get(symbols.number) if symbols else None
     mapped = numbered(both, symbols_pair) if symbols_pair is not None else None
     ones = twos = np.arange(min(len(a), len(b)))
     if len(a) != len(b):

@@ -79,7 +79,7 @@ def numbered(both: Both, pair: Pair) -> Any:
 def aligned(both: Both, pair: Pair) -> list[tuple[int, int]] | None:
     """Return which symbol is which, None where they stand in the same order on both sides."""
     left, right = both.left, both.right
-    one, two = left.image.linked(pair.one), right.image.linked(pair.two)
+    one, two = both.linked(pair)
     a, b = rows(left.data(pair.one), left.image, "symbol"), rows(right.data(pair.two), right.image, "symbol")
     names = Names(both, one, two)
     if len(a) == len(b) and both.siblings is None:
@@ -160,7 +160,7 @@ def symbols(walk: Walk, both: Both, pair: Pair, where: str) -> None:
     """Compare two symbol tables."""
     left, right = both.left.image, both.right.image
     a, b = rows(both.left.data(pair.one), left, "symbol"), rows(both.right.data(pair.two), right, "symbol")
-    names = Names(both, left.linked(pair.one), right.linked(pair.two))
+    names = Names(both, *both.linked(pair))
     order = aligned(both, pair)
     if order is None:
         ones = twos = np.arange(len(a))

@@ -11,7 +11,16 @@ from reprodiff.formats.program import binary
 from reprodiff.formats.program.digests import plain
 from reprodiff.formats.program.image import Section
 from reprodiff.formats.program.mangled import renamed
-from reprodiff.formats.program.names import EM_386, EM_X86_64, SHT_NULL
+from reprodiff.formats.program.names import (
+    EM_386,
+    EM_X86_64,
+    SHT_DYNSYM,
+    SHT_NULL,
+    SHT_REL,
+    SHT_RELA,
+    SHT_STRTAB,
+    SHT_SYMTAB,
+)
 from reprodiff.formats.program.pieces import Piece, Pieces, Symbol
 from reprodiff.formats.program.siblings import Siblings
 from reprodiff.formats.program.side import Side
@@ -150,6 +159,17 @@ class Both:
         return [
             p for p in self.pairs if p.one.code and p.one.stored and p.two.stored and not p.one.name.startswith(tables)
         ]
+
+    def linked(self, pair: Pair) -> tuple[Section | None, Section | None]:
+        """Return what the sh_link of two sections says belongs to them. Where that is no pair one of them was changed, as
+        its header tells: then the pair of the one that is such a table."""
+        one, two = self.left.image.linked(pair.one), self.right.image.linked(pair.two)
+        if one is None or two is None or self.to_right.get(one.number) == two.number:
+            return one, two
+        kinds = {SHT_SYMTAB, SHT_DYNSYM} if pair.one.type in {SHT_REL, SHT_RELA} else {SHT_STRTAB}
+        others = (self.by_index.get(one.number), next((p for p in self.pairs if p.two.number == two.number), None))
+        found = next((p for p in others if p is not None and p.one.type == p.two.type and p.one.type in kinds), None)
+        return (found.one, found.two) if found is not None else (one, two)
 
     def pair(self, name: bytes) -> Pair | None:
         """Return the first section pair of a name."""
