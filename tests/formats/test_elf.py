@@ -297,3 +297,17 @@ def test_functions_at_addresses_of_a_kernel_are_listed(tmp_path):
     text = side.image.by_name[b".text"]
     assert text.addr >> 63
     assert [start for start, _size in side.ranges(text)] == [symbol.start for symbol in side.named(text)]
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="not installed: gcc")
+def test_every_word_of_a_hash_table_counts(tmp_path):
+    (tmp_path / "one.c").write_text("int one(void) { return 1; } int two(void) { return 2; }")
+    made = tmp_path / "libone.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-nostdlib", "-Wl,--hash-style=sysv", "-o", made, tmp_path / "one.c"], check=True)  # fmt: skip
+    content = made.read_bytes()
+    side = Side(Image(open_file(made), Budget()), Budget())
+    section = side.image.by_name[b".hash"]
+    assert hashes.holds(side, section)
+    for at in range(section.offset, section.offset + section.size, 4):
+        other = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        assert not hashes.holds(Side(Image(Bytes(other), Budget()), Budget()), section), at - section.offset

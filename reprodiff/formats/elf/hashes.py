@@ -75,7 +75,10 @@ def _sysv(image: Program, data: bytes, names: list[bytes]) -> bool:
     buckets, count = struct.unpack_from(f"{image.order}2I", data)
     if count != len(names):
         return False
-    rest: tuple[int, ...] = struct.unpack(f"{image.order}{buckets + count}I", data[8 : 8 + 4 * (buckets + count)])
+    rest: tuple[int, ...] = struct.unpack_from(f"{image.order}{buckets + count}I", data, 8)
+    # No chain leads through the symbol that stands for none.
+    if len(data) != 8 + 4 * len(rest) or (count and rest[buckets]):
+        return False
     seen: set[int] = set()
     for slot, head in enumerate(rest[:buckets]):
         index = head
