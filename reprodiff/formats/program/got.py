@@ -12,9 +12,8 @@ import numpy as np
 from reprodiff.formats.program.code import Stale, begins
 from reprodiff.formats.program.machines.x86 import MODRM, MODRM2, PREFIX
 from reprodiff.formats.program.names import EM_386, ET_EXEC, ET_REL
-from reprodiff.formats.program.side import Side
 from reprodiff.formats.program.sides import Both, Pair
-from reprodiff.formats.program.words import Differing, gather
+from reprodiff.formats.program.words import Differing, among, distinct, gather
 
 CALL, ADD_EAX, ADD, POP = 0xE8, 0x05, 0x81, 0x58
 MARGIN = 24
@@ -30,7 +29,7 @@ def accept(both: Both, pair: Pair, found: Differing) -> None:
     one, two = pair.one, pair.two
     fields = both.left.fields(one, found.one[found.open])
     code = np.frombuffer(both.left.data(one) + bytes(MARGIN), np.uint8)
-    tables = table(both.left), table(both.right)
+    tables = both.left.offset_table, both.right.offset_table
     at, bases, registers = _sums(code, fields.starts)
     sums = gather(code, at, 4, image.order, signed=True) + bases + one.place
     places, counted = _displacements(code, fields.starts)
@@ -50,10 +49,10 @@ def accept(both: Both, pair: Pair, found: Differing) -> None:
         asks = np.searchsorted(bounds, at, "right")
         copied, copies = _copies(code, fields.starts)
         within = np.searchsorted(bounds, copied, "right")
-        also = np.isin(within, asks)
-        holds = np.unique(np.concatenate([8 * asks + registers, 8 * within[also] + copies[also]]))
+        also = among(within, asks)
+        holds = distinct(np.concatenate([8 * asks + registers, 8 * within[also] + copies[also]]))
         here = 8 * np.searchsorted(bounds, places, "right") + (code[places - 1] & 7)
-        from_table = places[counted & np.isin(here, holds)]
+        from_table = places[counted & among(here, holds)]
         found.accept_fields(
             from_table,
             lambda starts, _others, ones, twos: both.leads(one.place + starts, left + ones, right + twos),
@@ -69,7 +68,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     """Return the displacements from the table that stayed as they were although what begins there moved: from a register
     that the sum was put into and that is kept, or before the table, where no member of a structure is."""
     image = both.left.image
-    tables = (table(both.left), table(both.right)) if image.machine == EM_386 else (None, None)
+    tables = (both.left.offset_table, both.right.offset_table) if image.machine == EM_386 else (None, None)
     if tables[0] is None or tables[1] is None or image.type == ET_REL or both.still:
         return []
     left, right = int(tables[0]), int(tables[1])
@@ -85,11 +84,11 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     places = places[counted]
     pieces = both.pieces(pair)
     to = pieces.to(places) if len(places) else places
-    fits = np.isin(8 * np.searchsorted(bounds, places, "right") + (code[places - 1] & 7), holds)
+    fits = among(8 * np.searchsorted(bounds, places, "right") + (code[places - 1] & 7), holds)
     fits &= (to >= 0) & (to + 4 <= len(other))
     places, to = places[fits], to[fits]
     ones, twos = gather(code, places, 4, image.order, signed=True), gather(other, to, 4, image.order, signed=True)
-    bad = (ones == twos) & (pieces.to(places + 3) == to + 3) & ((ones < 0) | np.isin(code[places - 1] & 7, KEPT))
+    bad = (ones == twos) & (pieces.to(places + 3) == to + 3) & ((ones < 0) | among(code[places - 1] & 7, KEPT))
     bad &= both.told(left + ones, right + ones) & ~both.leads(one.place + places, left + ones, right + ones)
     return [
         Stale([(int(places[row]), int(to[row]), 4)], left + int(ones[row]), right + int(ones[row]))
@@ -100,7 +99,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
 
 def accept_entries(both: Both, pair: Pair, found: Differing) -> None:
     """Accept entries of jump tables: distances of code from the table."""
-    tables = (table(both.left), table(both.right)) if both.left.image.machine == EM_386 else (None, None)
+    tables = (both.left.offset_table, both.right.offset_table) if both.left.image.machine == EM_386 else (None, None)
     if tables[0] is None or tables[1] is None or not found.open.any():
         return
     left, right = tables
@@ -113,12 +112,6 @@ def accept_entries(both: Both, pair: Pair, found: Differing) -> None:
         return inside & both.addresses.same(left + ones, right + twos)
 
     found.accept(4, 4, pair.one.addr, check, signed=True)
-
-
-def table(side: Side) -> int | None:
-    """Return the address that displacements count from: where the linkage table's entries are, else all entries."""
-    section = side.image.by_name.get(b".got.plt") or side.image.by_name.get(b".got")
-    return section.addr if section is not None else None
 
 
 def _sums(code: Any, starts: Any) -> tuple[Any, Any, Any]:

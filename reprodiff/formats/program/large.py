@@ -14,12 +14,6 @@ from reprodiff.formats.program.words import Differing, among, distinct, gather
 BEFORE_MAX = 64
 
 
-def table(side: Any) -> int | None:
-    """Return the address of the global offset table as instructions count from it, None where there is none."""
-    found = side.image.by_name.get(b".got.plt") or side.image.by_name.get(b".got")
-    return found.place if found is not None else None
-
-
 def accept(both: Both, pair: Pair, found: Differing) -> None:
     """Accept the operands of 8 bytes that lead to the same place on both sides."""
     if not found.open.any():
@@ -29,7 +23,7 @@ def accept(both: Both, pair: Pair, found: Differing) -> None:
     if not len(at):
         return
     one, two = pair.one.place, pair.two.place
-    tables = table(both.left), table(both.right)
+    tables = both.left.offset_table, both.right.offset_table
 
     def check(starts: Any, others: Any, ones: Any, twos: Any) -> Any:
         good = np.zeros(len(ones), bool)
@@ -64,7 +58,7 @@ def stale(both: Both, pair: Pair) -> list[Stale]:
     ones, twos = gather(code, at, eight.SIZE, "<", True), gather(other, to, eight.SIZE, "<", True)
     same = (ones == twos) & (pieces.to(at + eight.SIZE - 1) == to + eight.SIZE - 1)
     at, to, ones = at[same], to[same], ones[same]
-    tables = table(both.left), table(both.right)
+    tables = both.left.offset_table, both.right.offset_table
     bases = [(0, 0)] if image.type == ET_EXEC else []
     if tables[0] is not None and tables[1] is not None:
         bases.append((tables[0], tables[1]))

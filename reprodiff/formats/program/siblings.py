@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reprodiff.formats.program.pieces import Piece, Pieces
+from reprodiff.formats.program.words import among
 
 
 class Text(NamedTuple):
@@ -50,7 +51,7 @@ class Siblings:
             known = np.zeros(len(rows), bool)
             hit = np.zeros(len(rows), bool)
             for far in behind:
-                starts = np.isin(at[rows] + far, pieces.starts) & ~known
+                starts = among(at[rows] + far, pieces.starts) & ~known
                 there = pieces.to(at[rows] + far) == to[rows] + far
                 hit = np.where(known, hit, (hit & ~starts) | (there & (to[rows] + far >= 0)))
                 known |= starts

@@ -396,6 +396,12 @@ class Side:
             self._pointer = self._global()
         return self._pointer
 
+    @property
+    def offset_table(self) -> int | None:
+        """The address that code counts from: where the linkage table's entries are, else all entries; None without."""
+        section = self.image.by_name.get(b".got.plt") or self.image.by_name.get(b".got")
+        return section.place if section is not None else None
+
     def _global(self) -> int:
         names = {EM_RISCV: b"__global_pointer$", EM_MIPS: b"_gp"}
         wanted = names.get(self.image.machine)
